@@ -1,0 +1,97 @@
+/**
+ * The one table of errors. Every error that a user can meet has a row here and a section in docs/errors.md
+ * (a test compares both ways). `WeirError` is for the world; `assert` is for our own bugs.
+ */
+
+export type ErrorDomain = 'data' | 'user' | 'external' | 'internal'
+export type RetryHint = 'never' | 'backoff' | 'restart'
+
+export interface ErrorEntry {
+  readonly domain: ErrorDomain
+  readonly retry: RetryHint
+  /** What the reader of the message can do about it. */
+  readonly advice: string
+}
+
+const entry = (domain: ErrorDomain, retry: RetryHint, advice: string): ErrorEntry => ({ domain, retry, advice })
+
+export const errorTable = {
+  // records: each of these ends as a dead letter, or as 400 over HTTP
+  MALFORMED_RECORD: entry('data', 'never', 'send one complete record in a documented format'),
+  INVALID_ENCODING: entry('data', 'never', 'send valid UTF-8'),
+  RECORD_TOO_LARGE: entry('data', 'never', 'keep a record within 64 KB'),
+  MISSING_FIELD: entry('data', 'never', 'send every field that is not optional'),
+  INVALID_ID: entry('data', 'never', 'use 1 to 64 characters without control characters'),
+  INVALID_AMOUNT: entry('data', 'never', 'use 0 to 10^15 minor units with no more decimals than the currency has'),
+  INVALID_EVENT_TIME: entry('data', 'never', 'use a real date from 1970 to one day ahead of the log (files: before 2100)'),
+  INVALID_FIELD: entry('data', 'never', 'send the type and range that the schema states'),
+  INVALID_CURRENCY: entry('data', 'never', 'use an ISO 4217 code'),
+  INVALID_LABEL: entry('data', 'never', 'use 0, 1 or nothing for tx_fraud; fraud or legitimate for a label'),
+  OPERATOR_EXCEPTION: entry('internal', 'never', 'see the log for the step that threw; mend it and send the record again'),
+  // topologies
+  DUPLICATE_STEP: entry('user', 'never', 'give every step a name of its own'),
+  INVALID_STEP_NAME: entry('user', 'never', 'use lower-case letters, digits and dashes, 1 to 40 of them'),
+  UNKEYED_STATE: entry('user', 'never', 'put keyBy before a step that keeps state'),
+  STATE_AFTER_SCORE: entry('user', 'never', 'keep state before score: a score is not in the log, so state must not depend on it (I3)'),
+  UNKNOWN_MODEL: entry('user', 'never', 'register the model, or pass --model path/NAME.onnx with NAME.json beside it'),
+  UNKNOWN_TOPIC: entry('user', 'never', 'create the topic first: weir topics create'),
+  UNKNOWN_FEATURE: entry('user', 'never', 'use a feature that an earlier step computes'),
+  EMPTY_TOPOLOGY: entry('user', 'never', 'declare at least one source and one sink'),
+  // models
+  MODEL_CONTRACT: entry('user', 'never', 'make NAME.json, NAME.onnx and the feature set agree'),
+  MODEL_FAILED: entry('internal', 'backoff', 'see the log; decisions go out degraded until the model answers again'),
+  // rules, policies, feature sets
+  INVALID_RULES: entry('user', 'never', 'mend the rule file at the place named'),
+  INVALID_FEATURES: entry('user', 'never', 'mend the feature-set file at the place named'),
+  // state, journal, log
+  TIMER_LIMIT: entry('user', 'never', 'register fewer timers a key'),
+  STATE_FORMAT: entry('user', 'never', 'use the Weir version that wrote this directory, or a newer one'),
+  JOURNAL_CORRUPT: entry('external', 'never', 'restore the journal from its replicas or a backup; Weir does not guess a position'),
+  JOURNAL_WITHOUT_GENESIS: entry('user', 'never', 'start from the genesis record or under a new application name'),
+  FINGERPRINT_MISMATCH: entry('user', 'never', 'drain the old topology first, or replay under an explicit flag'),
+  SLOT_FENCED: entry('external', 'restart', 'another owner has taken this slot; nothing to do'),
+  COMMIT_INDEFINITE: entry('external', 'restart', 'nothing: the slot recovers from the committed position (I5)'),
+  OFFSET_OUT_OF_RANGE: entry('external', 'never', 'the log no longer has the position; restore a checkpoint or accept the loss explicitly'),
+  QUEUE_FULL: entry('internal', 'backoff', 'send more slowly'),
+  BACKEND_FAILED: entry('external', 'restart', 'check the disk below the data directory'),
+  DIRECTORY_IN_USE: entry('user', 'never', 'stop the other process that uses this directory'),
+  EPOCH_FAILED: entry('internal', 'restart', 'see the log; the epoch failed more often than the bound allows'),
+  // command line and replay
+  USAGE: entry('user', 'never', 'see weir VERB --help'),
+  INPUT_UNREADABLE: entry('user', 'never', 'check the path, the format and that the file is complete'),
+  OUTPUT_UNWRITABLE: entry('user', 'never', 'check the path, permissions and free space of the output'),
+  REPLAY_MISMATCH: entry('user', 'never', 'run the same command over the same input, or start over with --fresh'),
+  NODE_TOO_OLD: entry('user', 'never', 'install Node.js 20.19 or newer'),
+} as const satisfies Record<string, ErrorEntry>
+
+export type ErrorCode = keyof typeof errorTable
+
+/** An error that its reader can act on. Printed as `CODE: what happened; what to do`. */
+export class WeirError extends Error {
+  readonly code: ErrorCode
+
+  /** @param what what happened, without the advice: the table has that */
+  constructor(code: ErrorCode, what: string, options?: { cause?: unknown }) {
+    super(`${code}: ${what}; ${errorTable[code].advice}`, options)
+    this.name = 'WeirError'
+    this.code = code
+  }
+
+  get domain(): ErrorDomain {
+    return errorTable[this.code].domain
+  }
+
+  get retry(): RetryHint {
+    return errorTable[this.code].retry
+  }
+}
+
+/** True for a WeirError, of that code where one is given. */
+export function isWeirError(error: unknown, code?: ErrorCode): error is WeirError {
+  return error instanceof WeirError && (code === undefined || error.code === code)
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,16 @@
+export {
+  type Append,
+  type AppendRecord,
+  type EncodedRecords,
+  type Header,
+  type Log,
+  type LogCommitter,
+  type LogRange,
+  type LogReader,
+  type Offset,
+  offset,
+  type PollLimits,
+  type Position,
+  type RecordBatch,
+  type TopicPartition,
+} from './port.js'

@@ -1,0 +1,94 @@
+/**
+ * The operator contract. Two levels:
+ * - `Operator` is what users write: values in, values out, state through handles.
+ * - `OperatorSpec` is what the DSL and the slot work with: a named kind, its inputs, and a factory. Built-in operators
+ *   implement the row level directly, because they fill feature columns and flags of a row.
+ *
+ * Invariants: I3 (no clock, randomness, I/O or unordered iteration in here), I7 (validation before the first mutation).
+ */
+import type { EventTimeMs } from '../kernel/index.js'
+import type { StateFactory, Timers } from '../state/index.js'
+
+export interface Output<Out> {
+  /** @returns false when full: return false from the operator, and be called again with the same argument. */
+  emit(value: Out): boolean
+}
+
+/** A user's operator. `false` means full: call again with the same argument. */
+export interface Operator<In, Out> {
+  onRecord(record: In, at: EventTimeMs, out: Output<Out>): boolean
+  onTimer?(at: EventTimeMs, out: Output<Out>): boolean
+  onWatermark?(to: EventTimeMs, out: Output<Out>): boolean
+}
+
+/** Bits of `Row.flags`. */
+export const RowFlag = {
+  /** More than the allowed lag behind its customer's greatest event time. */
+  late: 1,
+  /** Too far behind an entity's history to be inserted or evaluated for it. */
+  historyIncomplete: 2,
+} as const
+
+export interface SourcePosition {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+}
+
+/**
+ * One record on its way through a slot's steps. Columns that built-in operators fill travel with it, so that no step
+ * copies a value. `features` has one slot per feature of the plan, NaN while missing.
+ */
+export interface Row {
+  value: unknown
+  at: EventTimeMs
+  /** The current key, set by keyBy; '' before. */
+  key: string
+  /** Place in the epoch's order (I3): rows of one source record share it. */
+  ordinal: number
+  flags: number
+  features: number[]
+  /** NaN until scored, and when scoring failed. */
+  score: number
+  source: SourcePosition
+  /** When the log took the record, ms; NaN where the log has no clock. */
+  loggedAtMs: number
+}
+
+export interface RowOutput {
+  /** @returns false when full */
+  push(row: Row): boolean
+}
+
+/** A running instance of a step, for one slot. */
+export interface StepRuntime {
+  /** @param port which input the row came from: 0 the main one, 1.. in the order of `OperatorSpec.sideInputs` */
+  onRow(row: Row, out: RowOutput, port: number): boolean
+  /** A timer of the current key is due. */
+  onTimer?(at: EventTimeMs, out: RowOutput): boolean
+  onWatermark?(to: EventTimeMs, out: RowOutput): boolean
+}
+
+export interface StepContext {
+  readonly step: string
+  readonly state: StateFactory
+  readonly timers: Timers
+  /** Column of a feature that this step declared in `OperatorSpec.features`. */
+  featureColumn(name: string): number
+  /** Adds to a named counter of the epoch; counters are journaled and summed over the life of the job. */
+  count(counter: string, by?: number): void
+  /** A row derived from `origin` (same source position and order), carrying another value. */
+  derive(origin: Row, value: unknown, at?: EventTimeMs): Row
+}
+
+export interface OperatorSpec {
+  /** velocity, dedupe, process, map, … */
+  readonly kind: string
+  /** True when it keeps state: the stream must be keyed. */
+  readonly stateful: boolean
+  /** Feature columns that this step fills, by name. */
+  readonly features: readonly string[]
+  /** Parameters as plain JSON: part of the topology fingerprint and of `weir describe`. */
+  readonly parameters: Readonly<Record<string, unknown>>
+  create(context: StepContext): StepRuntime
+}

@@ -1,0 +1,35 @@
+/**
+ * The state-backend port: an ordered key-value store with atomic batches. RocksDB and its in-memory twin stand behind it
+ * and run the same conformance suite. Keys compare as unsigned bytes.
+ */
+export interface WriteBatch {
+  put(key: Buffer, value: Buffer): void
+  delete(key: Buffer): void
+  readonly operations: number
+}
+
+export interface StateEntry {
+  readonly key: Buffer
+  readonly value: Buffer
+}
+
+export interface RangeOptions {
+  readonly gte: Buffer
+  readonly lt: Buffer
+  readonly limit: number
+  /** From the end of the range backwards. */
+  readonly reverse?: boolean
+}
+
+export interface StateBackend {
+  /** Values in the order of the keys; undefined where there is none. */
+  getMany(keys: readonly Buffer[]): Promise<(Buffer | undefined)[]>
+  range(options: RangeOptions): Promise<StateEntry[]>
+  /**
+   * A batch to fill and then pass to `write`; bytes handed to put are read at once (they may be reused after the call).
+   */
+  batch(): WriteBatch
+  /** All of the batch or nothing of it. `sync`: survives a power cut when it resolves. */
+  write(batch: WriteBatch, options: { readonly sync: boolean }): Promise<void>
+  close(): Promise<void>
+}

@@ -1,0 +1,92 @@
+/**
+ * State as operators see it: declared once, then handed out; the engine owns serialisation, caching and eviction.
+ *
+ * A handle always speaks of the current key, which the engine sets before it calls the operator.
+ * Rules for operators:
+ * 1. Values are immutable: change state with `set`, never by mutating what `get` returned.
+ *    (A reservoir is the exception; it reads everything it needs before its first mutation.)
+ * 2. A read that is not in memory throws `StateMiss`. The engine undoes what this call set, loads the entry and calls
+ *    the operator again with the same record. Never catch it.
+ */
+import type { ByteReader, ByteWriter, EventTimeMs } from '../kernel/index.js'
+
+/** Turns a value into bytes and back; equal values must give equal bytes. `version` is part of the fingerprint. */
+export interface StateCodec<V> {
+  readonly name: string
+  readonly version: number
+  encode(value: V, into: ByteWriter): void
+  decode(from: ByteReader): V
+}
+
+export interface ValueState<V> {
+  get(): V | undefined
+  set(value: V): void
+  clear(): void
+}
+
+/** Sub-keys are strings; iteration is in the order of their UTF-8 bytes (I3). */
+export interface MapState<V> {
+  get(subKey: string): V | undefined
+  set(subKey: string, value: V): void
+  delete(subKey: string): void
+  entries(): readonly (readonly [string, V])[]
+}
+
+/**
+ * A mutable object of several storage entries that loads and saves its own parts (the event reservoir, the dedupe
+ * index). One part is the root, loaded with the key; the others are loaded on demand through StateMiss.
+ */
+export interface PagedObject {
+  /** A rough count of the bytes it holds in memory; the cache sums these (I6). */
+  readonly bytesInMemory: number
+  /** Writes every part that changed since the last save and marks them clean. */
+  save(to: PageWriter): void
+  /** Drops parts that can be loaded again; the root stays. */
+  trim?(): void
+}
+
+export interface PageWriter {
+  root(encode: (into: ByteWriter) => void): void
+  page(id: string, encode: (into: ByteWriter) => void): void
+  deletePage(id: string): void
+  /** Removes the whole object: the key is then as if never seen. Pages must be deleted one by one before. */
+  deleteRoot(): void
+}
+
+export interface PageSource {
+  /** The bytes of a page that is in memory or was loaded for this call. @throws StateMiss */
+  page(id: string): ByteReader
+}
+
+export interface PagedCodec<O extends PagedObject> {
+  readonly name: string
+  readonly version: number
+  create(): O
+  /** @param pages stays valid for the object's life */
+  load(root: ByteReader, pages: PageSource): O
+}
+
+export interface PagedState<O extends PagedObject> {
+  /** The current key's object, created when there is none. Calling this does not mark it dirty. */
+  get(): O
+  /** Must be called before the first mutation of the object in each operator call. */
+  touch(): void
+}
+
+/** How an operator declares its state; one namespace per step. */
+export interface StateFactory {
+  value<V>(name: string, codec: StateCodec<V>): ValueState<V>
+  map<V>(name: string, codec: StateCodec<V>): MapState<V>
+  paged<O extends PagedObject>(name: string, codec: PagedCodec<O>): PagedState<O>
+}
+
+export interface Timers {
+  /**
+   * Registers a timer for the current key; it fires once the watermark reaches `at`.
+   * At most one per (key, at); repeats are ignored. Part of checkpoints.
+   * @param at event time, ms since the epoch; at or before the watermark: fires at the end of this epoch
+   * @throws WeirError TIMER_LIMIT past `timersPerKeyMax`
+   */
+  timerAt(at: EventTimeMs): void
+  cancel(at: EventTimeMs): void
+}
