@@ -42,7 +42,7 @@ export interface SourcePosition {
 export interface Row {
   value: unknown
   at: EventTimeMs
-  /** The current key, set by keyBy; '' before. */
+  /** The key of the step that is looking at the row; '' for steps without one. */
   key: string
   /** Place in the epoch's order (I3): rows of one source record share it. */
   ordinal: number
@@ -79,6 +79,8 @@ export interface StepContext {
   count(counter: string, by?: number): void
   /** A row derived from `origin` (same source position and order), carrying another value. */
   derive(origin: Row, value: unknown, at?: EventTimeMs): Row
+  /** A row that stands for a timer or a watermark: it has no source record. */
+  blank(): Row
 }
 
 export interface OperatorSpec {
@@ -86,6 +88,8 @@ export interface OperatorSpec {
   readonly kind: string
   /** True when it keeps state: the stream must be keyed. */
   readonly stateful: boolean
+  /** True when it hands on the very rows that it gets (filter, velocity, dedupe): the key then holds behind it too. */
+  readonly passesRows?: boolean
   /** Feature columns that this step fills, by name. */
   readonly features: readonly string[]
   /** Parameters as plain JSON: part of the topology fingerprint and of `weir describe`. */

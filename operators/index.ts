@@ -1,3 +1,4 @@
+export { filter, flatMap, map } from './basic/index.js'
 export {
   type Operator,
   type OperatorSpec,
@@ -9,3 +10,4 @@ export {
   type StepContext,
   type StepRuntime,
 } from './contract.js'
+export { type ProcessContext, type ProcessSpec, process } from './process/index.js'

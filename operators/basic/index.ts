@@ -1,0 +1,41 @@
+/** Stateless operators: map, filter, flatMap. Functions given to them are pure (I3). */
+import type { OperatorSpec, Row, RowOutput, StepContext } from '../contract.js'
+import { OutputAdapter } from '../adapter.js'
+
+function stateless(kind: string, create: OperatorSpec['create'], passesRows = false): OperatorSpec {
+  return { kind, stateful: false, passesRows, features: [], parameters: {}, create }
+}
+
+/** One value out for each value in; the row's features and position travel on. */
+export function map<T, U>(apply: (value: T) => U): OperatorSpec {
+  return stateless('map', (context: StepContext) => ({
+    onRow: (row: Row, out: RowOutput) => out.push(context.derive(row, apply(row.value as T))),
+  }))
+}
+
+/** Keeps the values for which `keep` holds. */
+export function filter<T>(keep: (value: T) => boolean): OperatorSpec {
+  return stateless(
+    'filter',
+    () => ({ onRow: (row: Row, out: RowOutput) => !keep(row.value as T) || out.push(row) }),
+    true,
+  )
+}
+
+/** Any number of values out for each value in, in the order of the array. */
+export function flatMap<T, U>(apply: (value: T) => readonly U[]): OperatorSpec {
+  return stateless('flatMap', (context: StepContext) => {
+    const adapter = new OutputAdapter<U>(context)
+    return {
+      onRow: (row: Row, out: RowOutput) => {
+        const values = apply(row.value as T)
+        if (values.length === 0) return true
+        adapter.begin(row, out)
+        // Called again after a full output: `skip` values are already out.
+        for (let i = adapter.resumeAt; i < values.length; i++) if (!adapter.emit(values[i] as U)) return false
+        adapter.finish()
+        return true
+      },
+    }
+  })
+}

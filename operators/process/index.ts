@@ -1,0 +1,66 @@
+/**
+ * The general keyed operator: a user's `Operator` with declared state and timers.
+ *
+ * Invariants: state is declared once, when the step is created; `onRecord` is retried with the same record after a full
+ * output or a state miss, and what it emitted before does not go out twice.
+ */
+import type { EventTimeMs } from '../../kernel/index.js'
+import type { StateFactory, Timers } from '../../state/index.js'
+import { OutputAdapter } from '../adapter.js'
+import type { Operator, OperatorSpec, Row, RowOutput, StepContext } from '../contract.js'
+
+export interface ProcessContext<S> {
+  readonly state: S
+  readonly timers: Timers
+}
+
+export interface ProcessSpec<In, Out, S> {
+  /** Declares the step's state: `state => ({ total: state.value('total', int64) })`. */
+  readonly state: (factory: StateFactory) => S
+  readonly create: (context: ProcessContext<S>) => Operator<In, Out>
+  /** Anything that changes results, for the topology fingerprint. */
+  readonly parameters?: Readonly<Record<string, unknown>>
+}
+
+export function process<In, Out, S>(spec: ProcessSpec<In, Out, S>): OperatorSpec {
+  return {
+    kind: 'process',
+    stateful: true,
+    features: [],
+    parameters: spec.parameters ?? {},
+    create: (context: StepContext) => {
+      const operator = spec.create({ state: spec.state(context.state), timers: context.timers })
+      const adapter = new OutputAdapter<Out>(context)
+      const timerRow = context.blank()
+      return {
+        onRow: (row: Row, out: RowOutput) => {
+          adapter.begin(row, out)
+          adapter.rewind()
+          if (!operator.onRecord(row.value as In, row.at, adapter)) return false
+          adapter.finish()
+          return true
+        },
+        ...(operator.onTimer && {
+          onTimer: (at: EventTimeMs, out: RowOutput) => {
+            timerRow.at = at
+            adapter.begin(timerRow, out)
+            adapter.rewind()
+            if (!operator.onTimer!(at, adapter)) return false
+            adapter.finish()
+            return true
+          },
+        }),
+        ...(operator.onWatermark && {
+          onWatermark: (to: EventTimeMs, out: RowOutput) => {
+            timerRow.at = to
+            adapter.begin(timerRow, out)
+            adapter.rewind()
+            if (!operator.onWatermark!(to, adapter)) return false
+            adapter.finish()
+            return true
+          },
+        }),
+      }
+    },
+  }
+}
