@@ -1,0 +1,1 @@
+export { JsonNode, parseJsonDocument, readJsonDocument } from './json-node.js'
