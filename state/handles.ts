@@ -61,8 +61,9 @@ export interface PageSource {
 export interface PagedCodec<O extends PagedObject> {
   readonly name: string
   readonly version: number
-  create(): O
-  /** @param pages stays valid for the object's life */
+  /** @param pages stays valid for the object's life: what it saved and dropped is read back through it */
+  create(pages: PageSource): O
+  /** @param pages as for `create` */
   load(root: ByteReader, pages: PageSource): O
 }
 
