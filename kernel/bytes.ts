@@ -1,12 +1,10 @@
 /**
  * Binary encoding of state and journal: little-endian fixed widths, LEB128 varints, zig-zag for signed numbers.
  *
- * Invariants: 1. integers are exact up to 2^53 - 1 (asserted on write); 2. a reader never reads past its end
+ * Invariants: 1. integers are exact up to 2^53 - 1 (asserted on write, refused on read); 2. a reader never reads past its end
  * (it throws RangeError: the caller turns that into a corruption error).
  */
 import { assert } from './assert.js'
-
-const TWO_32 = 4294967296
 
 /** Appends to one growing buffer; `take()` copies the bytes out and starts again. */
 export class ByteWriter {
@@ -69,7 +67,7 @@ export class ByteWriter {
     this.#length = at
   }
 
-  /** A whole number from -(2^52) to 2^52. */
+  /** A whole number from -(2^52) to 2^52 - 1. */
   zigzag(value: number): void {
     this.varint(value < 0 ? -2 * value - 1 : 2 * value)
   }
@@ -157,8 +155,9 @@ export class ByteReader {
       value += (byte & 127) * scale
       if (byte < 128) break
       scale *= 128
-      if (scale > TWO_32 * TWO_32) throw new RangeError('varint too long')
+      if (scale > Number.MAX_SAFE_INTEGER) throw new RangeError('varint too long')
     }
+    if (value > Number.MAX_SAFE_INTEGER) throw new RangeError('varint beyond 2^53 - 1')
     return value
   }
 
