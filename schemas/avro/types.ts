@@ -26,6 +26,12 @@ export interface Transaction {
 
 export type LabelValue = 'fraud' | 'legitimate'
 
+/** A transaction as a source decodes it. The topology derives a Label record from `inline_label`, after dedupe. */
+export interface ArrivedTransaction extends Transaction {
+  /** What a historical file knows about it; null = nothing. */
+  readonly inline_label: LabelValue | null
+}
+
 export interface Label {
   readonly transaction_id: string
   readonly customer_id: string

@@ -1,0 +1,21 @@
+export { cardTokeniser, maskCards, passesLuhn } from './cards.js'
+export { currencyDecimals } from './currency.js'
+export { amountMinorMax, eventTimeMsMax, idCharactersMax } from './fields.js'
+export { type HandbookOptions, handbookCsv, handbookNdjson } from './handbook.js'
+export { isBlankLine } from './lines.js'
+export { type RecordDecoder, RecordError, recordBytesMax } from './record-error.js'
+export { labelJson, type TransactionOptions, transactionCsv, transactionJson } from './transaction.js'
+export type {
+  ArrivedTransaction,
+  Decision,
+  DecisionConfig,
+  Label,
+  LabelValue,
+  ModelScore,
+  Outcome,
+  OutcomeSource,
+  ReasonCode,
+  RiskLevel,
+  RuleHit,
+  Transaction,
+} from './types.js'
