@@ -36,6 +36,8 @@ export interface RecordEncoder<T> {
 
 export interface SinkFormat<T> {
   readonly name: string
+  /** The record's key; its partition is murmur2(key) mod the topic's partitions. */
+  readonly keyOf: (value: T) => string
   readonly encoder: () => RecordEncoder<T>
 }
 
@@ -55,7 +57,7 @@ export function json<T>(name: string, parse: (value: unknown) => T): SourceForma
 
 /** Plain JSON out; `keyOf` gives the key and with it the partition. */
 export function toJson<T>(name: string, keyOf: (value: T) => string): SinkFormat<T> {
-  return { name: `json:${name}`, encoder: () => jsonEncoder(keyOf) }
+  return { name: `json:${name}`, keyOf, encoder: () => jsonEncoder(keyOf) }
 }
 
 function jsonEncoder<T>(keyOf: (value: T) => string): RecordEncoder<T> {

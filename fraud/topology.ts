@@ -1,0 +1,166 @@
+/**
+ * The fraud-decision topology: dedupe -> customer -> terminal -> model -> policy, built from a feature set.
+ *
+ * Step names are the contract's; they are the identity of state and must not change without an alias.
+ */
+import { type DurationMs, days, hours, minorUnitsPerMajor, minutes } from '../kernel/index.js'
+import { count, hash64, mean, share, sum, type VelocityFeatures } from '../operators/index.js'
+import type { ArrivedTransaction, Decision, Label } from '../schemas/avro/index.js'
+import {
+  type DecideFunction,
+  type ModelReference,
+  type SinkFormat,
+  type SourceFormat,
+  type Topology,
+  topology,
+} from '../topology/index.js'
+import { calendarFeatures, type FeatureSet, type VelocityFeature } from './features/index.js'
+import { createDecide, type FeatureImpact, type Policy } from './policy/index.js'
+import { RuleEvaluator, type RuleSet } from './rules/index.js'
+
+/** More than this behind its customer's greatest event time, a transaction is `late`. */
+const lateAfter = minutes(10)
+/** Further behind an entity's greatest event time, a transaction is not part of that entity's history. */
+const lateness = days(30)
+
+export interface FraudOptions {
+  readonly app: string
+  readonly transactions: SourceFormat<ArrivedTransaction>
+  /** null where labels come with the transactions only (historical files). */
+  readonly labels: SourceFormat<Label> | null
+  readonly decisions: SinkFormat<Decision>
+  readonly featureSet: FeatureSet
+  readonly ruleSet: RuleSet
+  readonly policy: Policy
+  /** null: decisions without a score. */
+  readonly model: ModelReference | null
+}
+
+/** Known labels of historical files become available as chargebacks do: seven days after the transaction. */
+const labelDelay = days(7)
+
+export function fraudTopology(options: FraudOptions): Topology {
+  const { featureSet } = options
+  const app = topology(options.app)
+  const labels =
+    options.labels &&
+    app.source('labels', options.labels, { eventTime: label => label.event_time, outOfOrderness: days(30), role: 'labels' })
+  const payments = app
+    .source('transactions', options.transactions, { eventTime: t => t.event_time, outOfOrderness: minutes(10) })
+    .keyBy('by-customer', t => t.customer_id)
+    .dedupe('dedupe', {
+      idOf: t => t.transaction_id,
+      fingerprintOf: t => hash64(`${t.amount_minor} ${t.currency} ${t.terminal_id}`),
+      horizon: dedupeHorizon(featureSet),
+    })
+  const known = payments.flatMap('known-labels', knownLabel)
+  const allLabels = labels ? known.merge('all-labels', labels) : known
+  const terminalLabels = allLabels.keyBy('labels-by-terminal', label => label.terminal_id)
+
+  const scored = payments
+    .via<ArrivedTransaction>('calendar', calendarFeatures(featureSet))
+    .keyBy('customer-key', t => t.customer_id)
+    .velocity('customer', { amount: t => t.amount_minor }, velocityFeatures(featureSet, 'customer'), { lateness, lateAfter })
+    .keyBy('terminal-key', t => t.terminal_id)
+    .velocity('terminal', { amount: t => t.amount_minor }, velocityFeatures(featureSet, 'terminal'), {
+      lateness,
+      labels: {
+        stream: terminalLabels,
+        identityOf: t => hash64(t.customer_id, t.transaction_id),
+        of: label => ({
+          identity: hash64(label.customer_id, label.transaction_id),
+          eventTime: label.event_time,
+          availableAt: label.available_at,
+          fraud: label.label === 'fraud',
+        }),
+      },
+    })
+  const judged = options.model ? scored.score('model', { model: options.model }) : scored
+  judged.decide('policy', fraudPolicy(options)).to('decisions', options.decisions, 'decisions')
+  return app
+}
+
+function knownLabel(t: ArrivedTransaction): readonly Label[] {
+  if (t.inline_label === null) return noLabels
+  return [
+    {
+      transaction_id: t.transaction_id,
+      customer_id: t.customer_id,
+      terminal_id: t.terminal_id,
+      event_time: t.event_time,
+      label: t.inline_label,
+      label_source: 'chargeback',
+      available_at: (t.event_time + labelDelay) as Label['available_at'],
+      analyst: null,
+    },
+  ]
+}
+
+const noLabels: readonly Label[] = []
+
+function velocityFeatures(
+  set: FeatureSet,
+  entity: 'customer' | 'terminal',
+): VelocityFeatures<{ amount: (t: ArrivedTransaction) => number }, ArrivedTransaction> {
+  const features: Record<string, ReturnType<typeof velocityFeature>> = {}
+  for (const feature of set.features) {
+    if (feature.kind === 'velocity' && feature.entity === entity) features[feature.name] = velocityFeature(feature)
+  }
+  return features
+}
+
+function velocityFeature(feature: VelocityFeature) {
+  const per = (t: ArrivedTransaction): number => minorUnitsPerMajor(t.currency)
+  const aggregates = {
+    count: () => count(),
+    mean_amount: () => mean('amount', { per }),
+    sum_amount: () => sum('amount', { per }),
+    fraud_share: () => share(),
+  }
+  const window = aggregates[feature.aggregate]().over(days(feature.window_days))
+  const delayed = feature.delay_days > 0 ? window.delayedBy(days(feature.delay_days)) : window
+  return feature.include_current ? delayed : delayed.excludingCurrent()
+}
+
+/** The longest window with its delay, plus allowed lateness: 67 days by default. */
+function dedupeHorizon(set: FeatureSet): DurationMs {
+  let longest = hours(24)
+  for (const feature of set.features) {
+    if (feature.kind === 'velocity') longest = days(Math.max(longest / days(1), feature.window_days + feature.delay_days))
+  }
+  return (longest + lateness) as DurationMs
+}
+
+function fraudPolicy(options: FraudOptions): DecideFunction<ArrivedTransaction, Decision> {
+  const { ruleSet, policy, featureSet } = options
+  return {
+    // Rules and thresholds change decisions, not state: a new rule set may go on from the old one's state.
+    parameters: { feature_set: featureSet.feature_set_version },
+    bind: (featureNames, model) => {
+      const decide = createDecide({
+        app: options.app,
+        policy,
+        rules: new RuleEvaluator(ruleSet, featureNames),
+        featureSetVersion: featureSet.feature_set_version,
+        featureNames,
+        model: model && { model_id: model.modelId, version: model.version },
+      })
+      return {
+        needsImpacts: context => context.row.score >= policy.thresholds.review,
+        decide: context => {
+          const { impacts } = context
+          if (impacts === null) return decide(context.value, context.row)
+          const moved: FeatureImpact[] = []
+          featureNames.forEach((feature, column) => {
+            const impact = impacts[column]
+            if (impact !== undefined && !Number.isNaN(impact)) {
+              moved.push({ feature, value: context.row.features[column] ?? Number.NaN, impact })
+            }
+          })
+          return decide(context.value, context.row, moved)
+        },
+      }
+    },
+  }
+}
+

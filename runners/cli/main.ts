@@ -1,0 +1,62 @@
+/**
+ * The `weir` command. Exit codes: 0 done, 1 failed, 2 wrong usage. Errors are one line, `CODE: what; what to do`;
+ * the stack only with --debug.
+ */
+import { isWeirError, messageOf } from '../../kernel/index.js'
+import type { Verb, VerbIo } from './verb.js'
+
+/** Verbs are loaded when they are called: `weir --help` must not wait for ONNX Runtime. */
+const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb> }>> = {
+  replay: { summary: 'backtest: run the topology over a file', load: async () => (await import('./replay.js')).replayVerb },
+  generate: { summary: 'simulated transactions, seeded', load: async () => (await import('./generate.js')).generateVerb },
+  describe: { summary: 'the topology as text, mermaid or JSON', load: async () => (await import('./describe.js')).describeVerb },
+}
+
+function usage(): string {
+  const lines = Object.entries(verbs).map(([name, verb]) => `  ${name.padEnd(12)} ${verb.summary}`)
+  return `usage: weir VERB [--help] [flags]\n\n${lines.join('\n')}\n\nflags of every verb: --help, --debug (stack traces)\n`
+}
+
+/** @param argv without node and script */
+export async function main(argv: readonly string[]): Promise<number> {
+  const debug = argv.includes('--debug')
+  const args = argv.filter(arg => arg !== '--debug')
+  const [name, ...rest] = args
+  const out = (text: string): void => void process.stdout.write(text)
+  const err = (text: string): void => void process.stderr.write(text)
+  if (name === undefined || name === '--help' || name === 'help') {
+    const to = name === undefined ? err : out
+    to(usage())
+    return name === undefined ? 2 : 0
+  }
+  const found = Object.hasOwn(verbs, name) ? verbs[name] : undefined
+  if (found === undefined) {
+    err(`USAGE: no verb '${name}'; see weir --help\n`)
+    return 2
+  }
+  const controller = new AbortController()
+  const stop = (): void => controller.abort()
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+  const io: VerbIo = { out, err, interactive: process.stderr.isTTY === true, signal: controller.signal }
+  try {
+    const verb = await found.load()
+    if (rest.includes('--help')) {
+      out(verb.help)
+      return 0
+    }
+    return await verb.run(rest, io)
+  } catch (error) {
+    err(`${oneLine(error)}\n`)
+    if (debug && error instanceof Error) err(`${error.stack}\n${error.cause instanceof Error ? error.cause.stack : ''}\n`)
+    return isWeirError(error, 'USAGE') ? 2 : 1
+  } finally {
+    process.removeListener('SIGINT', stop)
+    process.removeListener('SIGTERM', stop)
+  }
+}
+
+function oneLine(error: unknown): string {
+  if (isWeirError(error)) return error.message
+  return `INTERNAL: ${messageOf(error).replaceAll('\n', ' ')}; this is a bug of Weir: run again with --debug and report it`
+}

@@ -1,0 +1,86 @@
+/**
+ * From rows to the transaction of an epoch: encoded sinks, dead letters, and the hash that the journal keeps of them.
+ *
+ * Invariant: the hash covers what the fold produced, never egress stamps (I3), so a recomputation can be held against it.
+ */
+import { createHash } from 'node:crypto'
+import { positiveMurmur2 } from '../../kernel/index.js'
+import type { Append, AppendRecord } from '../../log/index.js'
+import type { Row } from '../../operators/index.js'
+import type { EgressStamp, RecordEncoder, SinkNode } from '../../topology/index.js'
+import type { DeadLetter } from './intake.js'
+
+export interface DeadLetterFormat {
+  readonly topic: string
+  readonly encode: (letter: DeadLetter) => AppendRecord
+}
+
+export type StampOf = (row: Row) => EgressStamp
+
+/** A sink's partitions, with one reused encoder for each. */
+export class SinkWriter {
+  readonly sink: SinkNode
+  readonly #encoders: readonly RecordEncoder<unknown>[]
+  readonly #keyOf: ((row: Row) => number) | undefined
+  #used: boolean[]
+
+  /** @param partitions of the sink's topic; records go to murmur2(key) mod partitions */
+  constructor(sink: SinkNode, partitions: number) {
+    this.sink = sink
+    this.#encoders = Array.from({ length: partitions }, () => sink.format.encoder())
+    this.#keyOf = partitions > 1 ? row => partitionOf(sink, row, partitions) : undefined
+    this.#used = new Array<boolean>(partitions).fill(false)
+  }
+
+  encode(rows: readonly Row[], stampOf: StampOf): void {
+    this.#used.fill(false)
+    for (const encoder of this.#encoders) encoder.reset()
+    for (const row of rows) {
+      const partition = this.#keyOf === undefined ? 0 : this.#keyOf(row)
+      this.#used[partition] = true
+      this.#encoders[partition]!.append(row.value, row.at, stampOf(row))
+    }
+  }
+
+  appends(): Append[] {
+    const appends: Append[] = []
+    this.#encoders.forEach((encoder, partition) => {
+      if (this.#used[partition]) appends.push({ topic: this.sink.topic, partition, records: encoder.encoded() })
+    })
+    return appends
+  }
+
+  get encoders(): readonly RecordEncoder<unknown>[] {
+    return this.#encoders.filter((_, partition) => this.#used[partition])
+  }
+}
+
+function partitionOf(sink: SinkNode, row: Row, partitions: number): number {
+  return positiveMurmur2(Buffer.from(sink.format.keyOf(row.value))) % partitions
+}
+
+/** SHA-256 over every sink's bytes before egress stamps, then the dead letters' positions and codes. */
+export function hashOutputs(writers: readonly SinkWriter[], deadLetters: readonly DeadLetter[]): string {
+  const hash = createHash('sha256')
+  for (const writer of writers) for (const encoder of writer.encoders) encoder.hashInto(hash)
+  for (const letter of deadLetters) {
+    hash.update(`${letter.source.topic}/${letter.source.partition}/${letter.source.offset} ${letter.code}\n`)
+  }
+  return hash.digest('hex')
+}
+
+/** Dead letters go to one partition each, by their source partition, so that their order there is the source's. */
+export function deadLetterAppends(
+  format: DeadLetterFormat,
+  letters: readonly DeadLetter[],
+  partitions: number,
+): Append[] {
+  const byPartition = new Map<number, AppendRecord[]>()
+  for (const letter of letters) {
+    const partition = letter.source.partition % partitions
+    const records = byPartition.get(partition) ?? []
+    records.push(format.encode(letter))
+    byPartition.set(partition, records)
+  }
+  return [...byPartition].map(([partition, records]) => ({ topic: format.topic, partition, records }))
+}

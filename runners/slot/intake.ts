@@ -1,0 +1,271 @@
+/**
+ * From the log to rows: poll, decode, order.
+ *
+ * Invariants: the in-epoch order is a pure function of the ranges read (I3): sources by rank, partitions by number, each
+ * in offset order; a log with a total order is taken in that order. A record that does not decode becomes a dead letter
+ * before anything is mutated (I7). Rows never refer to the reader's buffer.
+ */
+import { crc32, days, type DurationMs, type EventTimeMs } from '../../kernel/index.js'
+import { type LogReader, type Offset, offset, type RecordBatch } from '../../log/index.js'
+import { type Row, type SourcePosition } from '../../operators/index.js'
+import { RecordError } from '../../schemas/avro/index.js'
+import type { Plan, SourceNode } from '../../topology/index.js'
+import { clockKey } from './clocks.js'
+import type { InputRange } from './journal.js'
+
+/** A record that cannot be processed, with everything a dead-letter topic or file says about it. */
+export interface DeadLetter {
+  readonly source: SourcePosition
+  readonly code: string
+  readonly message: string
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+}
+
+/** What one epoch reads. */
+export interface EpochInput {
+  /** Rows of each source of the plan, in the plan's order of sources, each in the epoch's order. */
+  readonly rows: readonly Row[][]
+  readonly ranges: readonly InputRange[]
+  readonly deadLetters: readonly DeadLetter[]
+  readonly records: number
+  readonly blanks: number
+  /** By clock key: greatest event time less the source's outOfOrderness. */
+  readonly watermarks: ReadonlyMap<string, number>
+  /** Greatest log timestamp of the epoch, ms; NaN where the log has no clock. */
+  readonly loggedAtMs: number
+}
+
+export interface IntakeLimits {
+  readonly recordsMax: number
+  readonly bytesMax: number
+  readonly waitMsMax: DurationMs
+}
+
+/** A record may be dated this far ahead of the time at which the log took it. */
+const aheadOfLogMax: DurationMs = days(1)
+
+/** Positions (topic/partition/offset) to leave out, after an operator threw on them. */
+export type Exclusions = ReadonlyMap<string, { readonly code: string; readonly message: string }>
+
+export const positionKey = (topic: string, partition: number, at: number | bigint): string =>
+  `${topic}/${partition}/${at}`
+
+/** Reads as much as is there, up to the limits. @returns undefined when nothing arrived in time */
+export async function readEpoch(
+  plan: Plan,
+  reader: LogReader,
+  totalOrder: boolean,
+  limits: IntakeLimits,
+): Promise<EpochInput | undefined> {
+  const batches = await reader.poll(limits)
+  if (batches.length === 0) return undefined
+  const builder = new EpochBuilder(plan, emptyExclusions)
+  const ordered = totalOrder ? batches : [...batches].sort(inRankOrder(plan))
+  for (const batch of ordered) builder.add(batch, batch.count, batch.nextOffset)
+  return builder.build()
+}
+
+const emptyExclusions: Exclusions = new Map()
+
+/**
+ * Reads exactly these ranges again: replay of a journaled epoch, or the second run of one that failed.
+ * The reader stands behind the ranges afterwards.
+ */
+export async function rereadEpoch(
+  plan: Plan,
+  reader: LogReader,
+  ranges: readonly InputRange[],
+  exclusions: Exclusions,
+): Promise<EpochInput> {
+  const builder = new EpochBuilder(plan, exclusions)
+  for (const range of ranges) {
+    const to = BigInt(range.to) as Offset
+    let at = BigInt(range.from) as Offset
+    seekIfNeeded(reader, range, at)
+    while (at < to) {
+      const batches = await reader.poll({
+        recordsMax: Number(to - at < 4_096n ? to - at : 4_096n),
+        bytesMax: 16 << 20,
+        waitMsMax: 1_000 as DurationMs,
+      })
+      for (const batch of batches) {
+        if (batch.topic !== range.topic || batch.partition !== range.partition) {
+          reader.seek({ topic: batch.topic, partition: batch.partition, offset: batch.baseOffset })
+          continue
+        }
+        const count = countBefore(batch, to)
+        at = batch.nextOffset < to ? batch.nextOffset : to
+        builder.add(batch, count, at)
+        if (batch.nextOffset > to) reader.seek({ ...range, offset: to })
+      }
+      if (batches.length === 0 && reader.finished) break
+    }
+  }
+  return builder.build()
+}
+
+function seekIfNeeded(reader: LogReader, range: InputRange, at: Offset): void {
+  const standing = reader.positions().find(p => p.topic === range.topic && p.partition === range.partition)
+  if (standing?.offset !== at) reader.seek({ topic: range.topic, partition: range.partition, offset: at })
+}
+
+function countBefore(batch: RecordBatch, to: Offset): number {
+  let count = batch.count
+  while (count > 0 && batch.baseOffset + BigInt(batch.offsetDelta[count - 1]!) >= to) count--
+  return count
+}
+
+function inRankOrder(plan: Plan): (a: RecordBatch, b: RecordBatch) => number {
+  const rank = (batch: RecordBatch): number => plan.sources.findIndex(source => source.topic === batch.topic)
+  return (a, b) => rank(a) - rank(b) || a.partition - b.partition || Number(a.baseOffset - b.baseOffset)
+}
+
+interface RangeInProgress {
+  readonly topic: string
+  readonly partition: number
+  readonly from: Offset
+  to: Offset
+  crc32: number
+}
+
+class EpochBuilder {
+  readonly #plan: Plan
+  readonly #exclusions: Exclusions
+  readonly #rows: Row[][]
+  readonly #ranges = new Map<string, RangeInProgress>()
+  readonly #deadLetters: DeadLetter[] = []
+  readonly #watermarks = new Map<string, number>()
+  readonly #noFeatures: number[]
+  readonly #frame = Buffer.allocUnsafe(4)
+  #records = 0
+  #blanks = 0
+  #ordinal = 0
+  #loggedAtMs = Number.NaN
+
+  constructor(plan: Plan, exclusions: Exclusions) {
+    this.#plan = plan
+    this.#exclusions = exclusions
+    this.#rows = plan.sources.map(() => [])
+    this.#noFeatures = new Array<number>(plan.featureNames.length).fill(Number.NaN)
+  }
+
+  /** Takes the first `count` records of a batch; the range then reaches to `nextOffset`. */
+  add(batch: RecordBatch, count: number, nextOffset: Offset): void {
+    const sourceIndex = this.#plan.sources.findIndex(source => source.topic === batch.topic)
+    const source = this.#plan.sources[sourceIndex]!
+    const rows = this.#rows[sourceIndex]!
+    const range = this.#rangeOf(batch)
+    const first = Number(batch.baseOffset)
+    const { bytes, offsetDelta, valueStart, valueEnd, timestampMs } = batch
+    let greatest = Number.NEGATIVE_INFINITY
+    let crc = range.crc32
+    for (let i = 0; i < count; i++) {
+      const start = valueStart[i]!
+      const end = valueEnd[i]!
+      this.#frame.writeInt32LE(start < 0 ? -1 : end - start)
+      crc = crc32(this.#frame, crc)
+      if (start >= 0) crc = crc32(bytes.subarray(start, end), crc)
+      const at = first + offsetDelta[i]!
+      const loggedAtMs = timestampMs === undefined ? Number.NaN : timestampMs[i]!
+      const row = this.#row(batch, i, source, at, loggedAtMs)
+      if (row === undefined) continue
+      rows.push(row)
+      if (row.at > greatest) greatest = row.at
+    }
+    this.#records += count
+    range.crc32 = crc
+    range.to = nextOffset
+    if (count > 0 && timestampMs !== undefined) {
+      this.#loggedAtMs = Math.max(Number.isNaN(this.#loggedAtMs) ? 0 : this.#loggedAtMs, timestampMs[count - 1]!)
+    }
+    const key = clockKey(batch)
+    if (greatest > Number.NEGATIVE_INFINITY) {
+      const watermark = greatest - source.outOfOrderness
+      this.#watermarks.set(key, Math.max(this.#watermarks.get(key) ?? Number.NEGATIVE_INFINITY, watermark))
+    }
+  }
+
+  build(): EpochInput {
+    return {
+      rows: this.#rows,
+      ranges: [...this.#ranges.values()].map(range => ({
+        topic: range.topic,
+        partition: range.partition,
+        from: String(range.from),
+        to: String(range.to),
+        crc32: range.crc32,
+      })),
+      deadLetters: this.#deadLetters,
+      records: this.#records,
+      blanks: this.#blanks,
+      watermarks: this.#watermarks,
+      loggedAtMs: this.#loggedAtMs,
+    }
+  }
+
+  #rangeOf(batch: RecordBatch): RangeInProgress {
+    const key = clockKey(batch)
+    let range = this.#ranges.get(key)
+    if (range === undefined) {
+      range = { topic: batch.topic, partition: batch.partition, from: batch.baseOffset, to: batch.baseOffset, crc32: 0 }
+      this.#ranges.set(key, range)
+    }
+    return range
+  }
+
+  #row(batch: RecordBatch, i: number, source: SourceNode, at: number, loggedAtMs: number): Row | undefined {
+    const position: SourcePosition = { topic: batch.topic, partition: batch.partition, offset: at }
+    const start = batch.valueStart[i]!
+    if (start < 0) {
+      this.#bury(batch, i, position, 'MALFORMED_RECORD', 'a null value')
+      return undefined
+    }
+    const value = source.format.decode(batch.bytes, start, batch.valueEnd[i]!)
+    if (value === null) {
+      this.#blanks++
+      return undefined
+    }
+    if (value instanceof RecordError) {
+      this.#bury(batch, i, position, value.code, value.message)
+      return undefined
+    }
+    const eventTime: EventTimeMs = source.eventTime(value)
+    if (eventTime > loggedAtMs + aheadOfLogMax) {
+      this.#bury(batch, i, position, 'INVALID_EVENT_TIME', 'more than one day ahead of the log')
+      return undefined
+    }
+    if (this.#exclusions.size > 0) {
+      const excluded = this.#exclusions.get(positionKey(batch.topic, batch.partition, at))
+      if (excluded !== undefined) {
+        this.#bury(batch, i, position, excluded.code, excluded.message)
+        return undefined
+      }
+    }
+    return {
+      value,
+      at: eventTime,
+      key: '',
+      ordinal: this.#ordinal++,
+      flags: 0,
+      features: this.#noFeatures.slice(),
+      score: Number.NaN,
+      source: position,
+      loggedAtMs,
+    }
+  }
+
+  #bury(batch: RecordBatch, i: number, source: SourcePosition, code: string, message: string): void {
+    const copy = (start: number, end: number): Buffer | null =>
+      start < 0 ? null : Buffer.from(batch.bytes.subarray(start, end))
+    this.#deadLetters.push({
+      source,
+      code,
+      message,
+      key: copy(batch.keyStart[i]!, batch.keyEnd[i]!),
+      value: copy(batch.valueStart[i]!, batch.valueEnd[i]!),
+    })
+  }
+}
+
+export const startOf = (text: string): Offset => offset(BigInt(text))

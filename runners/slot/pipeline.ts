@@ -1,0 +1,421 @@
+/**
+ * Runs one epoch's rows through the plan, step by step: every step sees the whole epoch before the next one starts, so
+ * that each step can read the state of all its keys in one batch.
+ *
+ * Invariants:
+ * 1. Operators run synchronously; the only awaits are state reads and scoring, between operator calls.
+ * 2. A step with several inputs takes them in the epoch's order (ordinals; ties in the order of its inputs) (I3).
+ * 3. An operator call that misses state, or finds its output full, is undone and made again with the same row.
+ * 4. What an operator throws becomes a RecordFault that names the record; state is then dirty with half an epoch and
+ *    must be discarded by the caller (I7).
+ */
+import { defined, type EventTimeMs, eventTime, messageOf, WeirError } from '../../kernel/index.js'
+import type { OperatorSpec, Row, RowOutput, StepContext, StepRuntime } from '../../operators/index.js'
+import type { Model } from '../../scoring/index.js'
+import { StateMiss, type StateStore, type StepState } from '../../state/index.js'
+import type { BoundDecide, DecideContext, KeyOf, OperatorNode, Plan, ScoreNode, SinkNode } from '../../topology/index.js'
+import type { Phases } from './phases.js'
+
+/** An operator threw on a record. */
+export class RecordFault extends Error {
+  readonly step: string
+  readonly row: Row
+
+  constructor(step: string, row: Row, cause: unknown) {
+    super(`step '${step}' threw: ${messageOf(cause)}`, { cause })
+    this.name = 'RecordFault'
+    this.step = step
+    this.row = row
+  }
+}
+
+export interface PipelineLimits {
+  /** Rows that one step may have out in one epoch; an operator that multiplies records meets this bound. */
+  readonly rowsPerStepMax: number
+  /** Rows that fit into a step's output before it says that it is full. */
+  readonly outputRowsMax: number
+}
+
+/** What the journal fixes about an epoch beside its records. */
+export interface EpochClock {
+  readonly watermark: EventTimeMs
+}
+
+export type EpochMode = 'live' | 'suppressed'
+
+interface OperatorStep {
+  readonly node: OperatorNode
+  readonly runtime: StepRuntime
+  readonly state: StepState | undefined
+  readonly keys: readonly KeyOf[]
+}
+
+class StepOutput implements RowOutput {
+  readonly rows: Row[] = []
+  #limit = 0
+
+  push(row: Row): boolean {
+    if (this.rows.length >= this.#limit) return false
+    this.rows.push(row)
+    return true
+  }
+
+  /** Makes room for at least one more row. */
+  grant(room: number): void {
+    this.#limit = this.rows.length + room
+  }
+
+  get full(): boolean {
+    return this.rows.length >= this.#limit
+  }
+
+  clear(): void {
+    this.rows.length = 0
+    this.#limit = 0
+  }
+}
+
+export class Pipeline {
+  readonly #plan: Plan
+  readonly #store: StateStore
+  readonly #models: ReadonlyMap<string, Model | null>
+  readonly #limits: PipelineLimits
+  readonly #phases: Phases
+  readonly #outputs = new Map<string, StepOutput>()
+  readonly #operators = new Map<string, OperatorStep>()
+  readonly #columns = new Map<string, Int32Array>()
+  readonly #decides = new Map<string, BoundDecide<unknown, unknown>>()
+  readonly #counts = new Map<string, number>()
+  #scoringFailed = new Set<Row>()
+  #nextOrdinal = 0
+
+  constructor(
+    plan: Plan,
+    store: StateStore,
+    models: ReadonlyMap<string, Model | null>,
+    limits: PipelineLimits,
+    phases: Phases,
+  ) {
+    this.#plan = plan
+    this.#store = store
+    this.#models = models
+    this.#limits = limits
+    this.#phases = phases
+    for (const node of plan.steps) {
+      this.#outputs.set(node.name, new StepOutput())
+      if (node.kind === 'operator') this.#operators.set(node.name, this.#createOperator(node))
+      if (node.kind === 'score') this.#columns.set(node.name, this.#columnsOf(node))
+      if (node.kind === 'decide') this.#decides.set(node.name, node.decide.bind(plan.featureNames, this.#identity()))
+    }
+  }
+
+  /** Counters of the last run. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#counts
+  }
+
+  /** Rows that the last run sends to a sink. */
+  rowsFor(sink: SinkNode): readonly Row[] {
+    return this.#rowsOf(sink.input)
+  }
+
+  /**
+   * @param sources rows by source, in the plan's order
+   * @throws RecordFault
+   */
+  async run(sources: readonly (readonly Row[])[], clock: EpochClock, mode: EpochMode): Promise<void> {
+    for (const output of this.#outputs.values()) output.clear()
+    this.#counts.clear()
+    this.#scoringFailed.clear()
+    this.#nextOrdinal = sources.reduce((sum, rows) => sum + rows.length, 0)
+    const { steps, statefulEnd } = this.#plan
+    const end = mode === 'suppressed' ? statefulEnd : steps.length
+    for (let i = 0; i < end; i++) {
+      const node = steps[i]!
+      switch (node.kind) {
+        case 'source': {
+          const output = defined(this.#outputs.get(node.name), node.name)
+          for (const row of sources[this.#plan.sources.indexOf(node)]!) output.rows.push(row)
+          break
+        }
+        case 'operator':
+          await this.#runOperator(defined(this.#operators.get(node.name), node.name), clock)
+          break
+        case 'score':
+          await this.#runScore(node)
+          break
+        case 'decide':
+          await this.#runDecide(node.name, node.input)
+          break
+        case 'keyBy':
+        case 'sink':
+          break
+      }
+    }
+  }
+
+  #createOperator(node: OperatorNode): OperatorStep {
+    const spec: OperatorSpec = node.spec
+    const state = spec.stateful ? this.#store.step(node.name) : undefined
+    const context: StepContext = {
+      step: node.name,
+      state: state ?? noState(node.name),
+      timers: state?.timers ?? noTimers(node.name),
+      featureColumn: name => {
+        const column = this.#plan.featureNames.indexOf(name)
+        if (column < 0) throw new WeirError('UNKNOWN_FEATURE', `step '${node.name}' asks for feature '${name}'`)
+        return column
+      },
+      count: (counter, by = 1) => {
+        this.#counts.set(counter, (this.#counts.get(counter) ?? 0) + by)
+      },
+      derive: (origin, value, at = origin.at) => ({
+        value,
+        at,
+        key: origin.key,
+        ordinal: origin.ordinal,
+        flags: origin.flags,
+        features: origin.features,
+        score: origin.score,
+        source: origin.source,
+        loggedAtMs: origin.loggedAtMs,
+      }),
+      blank: () => this.#blankRow(),
+    }
+    return { node, runtime: spec.create(context), state, keys: this.#plan.keys.get(node.name) ?? [] }
+  }
+
+  #blankRow(): Row {
+    return {
+      value: undefined,
+      at: eventTime(0),
+      key: '',
+      ordinal: this.#nextOrdinal++,
+      flags: 0,
+      features: new Array<number>(this.#plan.featureNames.length).fill(Number.NaN),
+      score: Number.NaN,
+      source: { topic: '', partition: -1, offset: -1 },
+      loggedAtMs: Number.NaN,
+    }
+  }
+
+  /** keyBy has no rows of its own: its key is taken by the keyed step. */
+  #rowsOf(name: string): readonly Row[] {
+    let at = name
+    for (;;) {
+      const node = this.#plan.steps.find(step => step.name === at)
+      if (node?.kind !== 'keyBy') return defined(this.#outputs.get(at), at).rows
+      at = node.input
+    }
+  }
+
+  async #runOperator(step: OperatorStep, clock: EpochClock): Promise<void> {
+    const { node, runtime, state } = step
+    const inputs = node.inputs.map(input => this.#rowsOf(input))
+    const output = defined(this.#outputs.get(node.name), node.name)
+    if (state !== undefined) {
+      this.#phases.start('state')
+      await state.prefetch(collectKeys(inputs, step.keys))
+    }
+    this.#phases.start(node.name)
+    const cursors = new Int32Array(inputs.length)
+    for (;;) {
+      const port = nextPort(inputs, cursors)
+      if (port < 0) break
+      const row = inputs[port]![cursors[port]!++]!
+      const keyOf = step.keys[port]
+      if (keyOf !== undefined) row.key = keyOf(row.value)
+      // The common case inline: no miss, not full, nothing to await.
+      if (!this.#tryCall(step, row, port, output)) await this.#insist(step, row, port, output)
+    }
+    if (state !== undefined && (runtime.onTimer !== undefined || runtime.onWatermark !== undefined)) {
+      await this.#runTimers(step, state, clock, output)
+    }
+  }
+
+  /** @returns false when state was missing or the output full; the call is then undone */
+  #tryCall(step: OperatorStep, row: Row, port: number, output: StepOutput): boolean {
+    const { state, runtime } = step
+    if (output.full) this.#grant(step, row, output)
+    try {
+      if (state === undefined) return runtime.onRow(row, output, port)
+      state.enter(row.key)
+      state.beginCall()
+      if (runtime.onRow(row, output, port)) {
+        state.endCall()
+        return true
+      }
+      state.rollbackCall()
+      return false
+    } catch (error) {
+      if (!(error instanceof StateMiss)) throw new RecordFault(step.node.name, row, error)
+      defined(state, 'state of a step that missed it').rollbackCall()
+      return false
+    }
+  }
+
+  async #insist(step: OperatorStep, row: Row, port: number, output: StepOutput): Promise<void> {
+    do {
+      if (output.full) this.#grant(step, row, output)
+      if (step.state?.missing === true) await step.state.loadMissing()
+    } while (!this.#tryCall(step, row, port, output))
+  }
+
+  #grant(step: OperatorStep, row: Row, output: StepOutput): void {
+    const { outputRowsMax, rowsPerStepMax } = this.#limits
+    if (output.rows.length + outputRowsMax > rowsPerStepMax) {
+      throw new RecordFault(step.node.name, row, new Error(`more than ${rowsPerStepMax} rows out in one epoch`))
+    }
+    output.grant(outputRowsMax)
+  }
+
+  async #runTimers(step: OperatorStep, state: StepState, clock: EpochClock, output: StepOutput): Promise<void> {
+    const { runtime } = step
+    const row = this.#blankRow()
+    if (runtime.onTimer !== undefined) {
+      for (;;) {
+        const due = state.timers.due(clock.watermark)
+        if (due === undefined) break
+        await state.prefetch([due.key])
+        row.at = due.at
+        row.key = due.key
+        await this.#callUntilDone(step, row, output, () => {
+          state.enter(due.key)
+          return runtime.onTimer!(due.at, output)
+        })
+        state.timers.fired(due)
+      }
+    }
+    if (runtime.onWatermark !== undefined && clock.watermark > Number.NEGATIVE_INFINITY) {
+      await this.#callUntilDone(step, row, output, () => runtime.onWatermark!(clock.watermark, output))
+    }
+  }
+
+  async #callUntilDone(step: OperatorStep, row: Row, output: StepOutput, call: () => boolean): Promise<void> {
+    const state = defined(step.state, step.node.name)
+    for (;;) {
+      if (output.full) this.#grant(step, row, output)
+      try {
+        state.beginCall()
+        if (call()) {
+          state.endCall()
+          return
+        }
+        state.rollbackCall()
+      } catch (error) {
+        if (!(error instanceof StateMiss)) throw new RecordFault(step.node.name, row, error)
+        state.rollbackCall()
+        await state.loadMissing()
+      }
+    }
+  }
+
+  async #runScore(node: ScoreNode): Promise<void> {
+    const rows = this.#rowsOf(node.input)
+    const output = defined(this.#outputs.get(node.name), node.name)
+    for (const row of rows) output.rows.push(row)
+    const model = this.#models.get(node.modelName)
+    if (model === undefined || model === null || rows.length === 0) return
+    this.#phases.start('score')
+    const { failedRows } = await model.score(rows, defined(this.#columns.get(node.name), node.name))
+    if (failedRows > 0) {
+      for (const row of rows) if (Number.isNaN(row.score)) this.#scoringFailed.add(row)
+      this.#counts.set('scoring_failed', (this.#counts.get('scoring_failed') ?? 0) + failedRows)
+    }
+  }
+
+  async #runDecide(name: string, input: string): Promise<void> {
+    const rows = this.#rowsOf(input)
+    const output = defined(this.#outputs.get(name), name)
+    const bound = defined(this.#decides.get(name), name)
+    this.#phases.start('decide')
+    const context = {
+      value: undefined as unknown,
+      row: undefined as unknown as Row,
+      featureNames: this.#plan.featureNames,
+      scoringFailed: false,
+      impacts: null as Float64Array | null,
+    }
+    const prepare = (row: Row): DecideContext<unknown> => {
+      context.value = row.value
+      context.row = row
+      context.scoringFailed = this.#scoringFailed.has(row)
+      return context
+    }
+    const asked = rows.filter(row => bound.needsImpacts(prepare(row)))
+    const impacts = await this.#impactsOf(asked)
+    for (const row of rows) {
+      prepare(row)
+      context.impacts = impacts?.get(row) ?? null
+      let decision: unknown
+      try {
+        decision = bound.decide(context)
+      } catch (error) {
+        throw new RecordFault(name, row, error)
+      }
+      output.rows.push({ ...row, value: decision })
+    }
+  }
+
+  /** Impacts by row, from the plan's scoring model. */
+  async #impactsOf(rows: readonly Row[]): Promise<ReadonlyMap<Row, Float64Array> | null> {
+    const scoreNode = this.#plan.steps.find(step => step.kind === 'score')
+    const model = scoreNode && this.#models.get(scoreNode.modelName)
+    if (rows.length === 0 || !scoreNode || !model?.explain) return null
+    this.#phases.start('explain')
+    const explained = await model.explain(rows, defined(this.#columns.get(scoreNode.name), scoreNode.name))
+    this.#phases.start('decide')
+    return explained
+  }
+
+  #columnsOf(node: ScoreNode): Int32Array {
+    const model = this.#models.get(node.modelName)
+    if (model === undefined) throw new WeirError('UNKNOWN_MODEL', `step '${node.name}' asks for model '${node.modelName}'`)
+    if (model === null) return new Int32Array(0)
+    return Int32Array.from(model.featureNames, name => {
+      const column = this.#plan.featureNames.indexOf(name)
+      if (column < 0) throw new WeirError('MODEL_CONTRACT', `model '${node.modelName}' needs feature '${name}', which no step computes`)
+      return column
+    })
+  }
+
+  #identity(): { modelId: string; version: string } | null {
+    for (const model of this.#models.values()) if (model !== null) return model.identity
+    return null
+  }
+}
+
+function nextPort(inputs: readonly (readonly Row[])[], cursors: Int32Array): number {
+  if (inputs.length === 1) return cursors[0]! < inputs[0]!.length ? 0 : -1
+  let port = -1
+  let least = Number.POSITIVE_INFINITY
+  for (let i = 0; i < inputs.length; i++) {
+    const row = inputs[i]![cursors[i]!]
+    if (row !== undefined && row.ordinal < least) {
+      least = row.ordinal
+      port = i
+    }
+  }
+  return port
+}
+
+function collectKeys(inputs: readonly (readonly Row[])[], keys: readonly KeyOf[]): readonly string[] {
+  const collected: string[] = []
+  inputs.forEach((rows, port) => {
+    const keyOf = defined(keys[port], 'key of a stateful step')
+    for (const row of rows) collected.push(keyOf(row.value))
+  })
+  return collected
+}
+
+function noState(step: string): never {
+  return new Proxy({}, { get: () => refuse(step) }) as never
+}
+
+function noTimers(step: string): never {
+  return new Proxy({}, { get: () => refuse(step) }) as never
+}
+
+function refuse(step: string): never {
+  throw new WeirError('UNKEYED_STATE', `step '${step}' is not declared stateful, but asks for state`)
+}
