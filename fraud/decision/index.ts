@@ -1,0 +1,1 @@
+export { DecisionEncoder, type DecisionEncoderOptions } from './decision-json.js'
