@@ -9,14 +9,17 @@ import type { ArrivedTransaction, Decision, Label } from '../schemas/avro/index.
 import {
   type DecideFunction,
   type ModelReference,
+  modelNamed,
   type SinkFormat,
   type SourceFormat,
   type Topology,
   topology,
 } from '../topology/index.js'
-import { calendarFeatures, type FeatureSet, type VelocityFeature } from './features/index.js'
-import { createDecide, type FeatureImpact, type Policy } from './policy/index.js'
-import { RuleEvaluator, type RuleSet } from './rules/index.js'
+import { transactionFeatures } from './calendar-step.js'
+import { decisionFormat } from './decision-format.js'
+import { defaultFeatureSet, type FeatureSet, type VelocityFeature } from './features/index.js'
+import { createDecide, defaultPolicy, type FeatureImpact, type Policy } from './policy/index.js'
+import { defaultRuleSet, RuleEvaluator, type RuleSet } from './rules/index.js'
 
 /** More than this behind its customer's greatest event time, a transaction is `late`. */
 const lateAfter = minutes(10)
@@ -58,7 +61,7 @@ export function fraudTopology(options: FraudOptions): Topology {
   const terminalLabels = allLabels.keyBy('labels-by-terminal', label => label.terminal_id)
 
   const scored = payments
-    .via<ArrivedTransaction>('calendar', calendarFeatures(featureSet))
+    .via<ArrivedTransaction>('calendar', transactionFeatures(featureSet))
     .keyBy('customer-key', t => t.customer_id)
     .velocity('customer', { amount: t => t.amount_minor }, velocityFeatures(featureSet, 'customer'), { lateness, lateAfter })
     .keyBy('terminal-key', t => t.terminal_id)
@@ -164,3 +167,21 @@ function fraudPolicy(options: FraudOptions): DecideFunction<ArrivedTransaction, 
   }
 }
 
+
+/** Name under which the scoring step asks for its model. */
+export const championModel = 'champion'
+
+/** The default topology over the bundled feature set, rules and policy. */
+export function defaultTopology(
+  options: Pick<FraudOptions, 'transactions' | 'labels'> & Partial<FraudOptions>,
+): Topology {
+  return fraudTopology({
+    app: 'fraud',
+    decisions: decisionFormat(),
+    featureSet: defaultFeatureSet(),
+    ruleSet: defaultRuleSet(),
+    policy: defaultPolicy(),
+    model: modelNamed(championModel),
+    ...options,
+  })
+}

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { messageOf, WeirError } from '../../kernel/index.js'
+import { messageOf, sha256Hex, WeirError } from '../../kernel/index.js'
 
 export interface ReplayArguments {
   readonly input: string
@@ -17,6 +17,8 @@ export interface ReplayArguments {
   readonly rules: string | undefined
   readonly features: string | undefined
   readonly fresh: boolean
+  /** Key of the tokens that stand for card numbers. */
+  readonly cardKey: string
   readonly cacheMb: number
 }
 
@@ -43,6 +45,8 @@ export async function jobIdentity(args: ReplayArguments): Promise<Readonly<Recor
     model: await fileOr(args.model, 'bundled'),
     rules: await fileOr(args.rules, 'bundled'),
     features: await fileOr(args.features, 'bundled'),
+    // The key itself is a secret; that it is the same one is enough to know.
+    card_key_sha256: sha256Hex(`weir card key ${args.cardKey}`).slice(0, 16),
   }
 }
 

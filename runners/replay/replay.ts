@@ -7,18 +7,10 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, WeirError } from '../../kernel/index.js'
-import {
-  fraudTopology,
-  decisionFormat,
-  defaultFeatureSet,
-  defaultPolicy,
-  defaultRuleSet,
-  loadFeatureSet,
-  loadRuleSet,
-} from '../../fraud/index.js'
+import { championModel, defaultFeatureSet, defaultRuleSet, defaultTopology, loadFeatureSet, loadRuleSet } from '../../fraud/index.js'
 import { FileLog } from '../../log/file/index.js'
 import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
-import { compile, modelNamed, type Plan } from '../../topology/index.js'
+import { compile, type Plan } from '../../topology/index.js'
 import { Slot } from '../slot/index.js'
 import { journalTopicOf, readJournal } from '../slot/index.js'
 import { fileDeadLetters } from './dead-letters.js'
@@ -28,7 +20,6 @@ import { loadModel } from './models.js'
 import type { Progress } from './progress.js'
 
 const app = 'fraud'
-const modelName = 'champion'
 
 export interface ReplaySummary {
   readonly lines: number
@@ -61,18 +52,7 @@ export async function replay(
   const { format, log } = await openInput(args, directory, deadLetterPath)
   try {
     const model = await loadModel(args.model)
-    const plan = compile(
-      fraudTopology({
-        app,
-        transactions: format,
-        labels: null,
-        decisions: decisionFormat(),
-        featureSet,
-        ruleSet,
-        policy: defaultPolicy(),
-        model: model && modelNamed(modelName),
-      }).graph,
-    )
+    const plan = compile(defaultTopology({ transactions: format, labels: null, featureSet, ruleSet }).graph)
     await checkJournal(log, plan, identity)
     const backend = await openRocksDb(join(directory, 'state'))
     try {
@@ -83,7 +63,7 @@ export async function replay(
         slot: 0,
         log,
         store,
-        models: new Map([[modelName, model]]),
+        models: new Map([[championModel, model]]),
         clock: io.clock,
         syncState: false,
         genesis: {

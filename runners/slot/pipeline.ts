@@ -11,9 +11,9 @@
  */
 import { defined, type EventTimeMs, eventTime, messageOf, WeirError } from '../../kernel/index.js'
 import type { OperatorSpec, Row, RowOutput, StepContext, StepRuntime } from '../../operators/index.js'
-import type { Model } from '../../scoring/index.js'
+import { featureColumns, type Model } from '../../scoring/index.js'
 import { StateMiss, type StateStore, type StepState } from '../../state/index.js'
-import type { BoundDecide, DecideContext, KeyOf, OperatorNode, Plan, ScoreNode, SinkNode } from '../../topology/index.js'
+import type { BoundDecide, DecideContext, KeyOf, ModelIdentity, OperatorNode, Plan, ScoreNode, SinkNode } from '../../topology/index.js'
 import type { Phases } from './phases.js'
 
 /** An operator threw on a record. */
@@ -78,7 +78,7 @@ class StepOutput implements RowOutput {
 export class Pipeline {
   readonly #plan: Plan
   readonly #store: StateStore
-  readonly #models: ReadonlyMap<string, Model | null>
+  readonly #models: ReadonlyMap<string, Model>
   readonly #limits: PipelineLimits
   readonly #phases: Phases
   readonly #outputs = new Map<string, StepOutput>()
@@ -92,7 +92,7 @@ export class Pipeline {
   constructor(
     plan: Plan,
     store: StateStore,
-    models: ReadonlyMap<string, Model | null>,
+    models: ReadonlyMap<string, Model>,
     limits: PipelineLimits,
     phases: Phases,
   ) {
@@ -314,8 +314,8 @@ export class Pipeline {
     const rows = this.#rowsOf(node.input)
     const output = defined(this.#outputs.get(node.name), node.name)
     for (const row of rows) output.rows.push(row)
-    const model = this.#models.get(node.modelName)
-    if (model === undefined || model === null || rows.length === 0) return
+    if (rows.length === 0) return
+    const model = this.#modelOf(node)
     this.#phases.start('score')
     const { failedRows } = await model.score(rows, defined(this.#columns.get(node.name), node.name))
     if (failedRows > 0) {
@@ -357,31 +357,42 @@ export class Pipeline {
     }
   }
 
-  /** Impacts by row, from the plan's scoring model. */
+  /** Impacts by feature column of the plan, NaN where the model has none; from the plan's scoring step. */
   async #impactsOf(rows: readonly Row[]): Promise<ReadonlyMap<Row, Float64Array> | null> {
-    const scoreNode = this.#plan.steps.find(step => step.kind === 'score')
-    const model = scoreNode && this.#models.get(scoreNode.modelName)
-    if (rows.length === 0 || !scoreNode || !model?.explain) return null
+    const node = this.#plan.steps.find(step => step.kind === 'score')
+    if (rows.length === 0 || node === undefined) return null
+    const model = this.#modelOf(node)
+    const columns = defined(this.#columns.get(node.name), node.name)
     this.#phases.start('explain')
-    const explained = await model.explain(rows, defined(this.#columns.get(scoreNode.name), scoreNode.name))
+    const { impacts } = await model.explain(rows, columns)
     this.#phases.start('decide')
-    return explained
+    const byRow = new Map<Row, Float64Array>()
+    rows.forEach((row, i) => {
+      const ofRow = new Float64Array(this.#plan.featureNames.length).fill(Number.NaN)
+      columns.forEach((column, feature) => {
+        ofRow[column] = impacts[i * columns.length + feature] ?? Number.NaN
+      })
+      byRow.set(row, ofRow)
+    })
+    return byRow
+  }
+
+  #modelOf(node: ScoreNode): Model {
+    const model = this.#models.get(node.modelName)
+    if (model === undefined) throw new WeirError('UNKNOWN_MODEL', `step '${node.name}' asks for model '${node.modelName}'`)
+    return model
   }
 
   #columnsOf(node: ScoreNode): Int32Array {
-    const model = this.#models.get(node.modelName)
-    if (model === undefined) throw new WeirError('UNKNOWN_MODEL', `step '${node.name}' asks for model '${node.modelName}'`)
-    if (model === null) return new Int32Array(0)
-    return Int32Array.from(model.featureNames, name => {
-      const column = this.#plan.featureNames.indexOf(name)
-      if (column < 0) throw new WeirError('MODEL_CONTRACT', `model '${node.modelName}' needs feature '${name}', which no step computes`)
-      return column
-    })
+    const { contract } = this.#modelOf(node)
+    return contract === null ? new Int32Array(0) : featureColumns(contract, this.#plan.featureNames)
   }
 
-  #identity(): { modelId: string; version: string } | null {
-    for (const model of this.#models.values()) if (model !== null) return model.identity
-    return null
+  /** The model that decisions name: that of the plan's scoring step. */
+  #identity(): ModelIdentity | null {
+    const node = this.#plan.steps.find(step => step.kind === 'score')
+    const contract = node === undefined ? null : this.#modelOf(node).contract
+    return contract && { modelId: contract.modelId, version: contract.version }
   }
 }
 

@@ -16,7 +16,7 @@ import { assert, type Clock, defined, type DurationMs, isWeirError, messageOf, W
 import type { Log, LogCommitter, LogReader, Position } from '../../log/index.js'
 import type { Row } from '../../operators/index.js'
 import type { Model } from '../../scoring/index.js'
-import type { StatePosition, StateStore } from '../../state/index.js'
+import type { StateStore } from '../../state/index.js'
 import type { EgressStamp, Plan } from '../../topology/index.js'
 import { Clocks, slotWatermark } from './clocks.js'
 import { type DeadLetterFormat, deadLetterAppends, hashOutputs, SinkWriter } from './egress.js'
@@ -85,7 +85,7 @@ export interface SlotOptions {
   readonly slot: number
   readonly log: Log
   readonly store: StateStore
-  readonly models: ReadonlyMap<string, Model | null>
+  readonly models: ReadonlyMap<string, Model>
   readonly clock: Clock
   readonly limits?: Partial<SlotLimits>
   /** Written when the journal is empty; without it an empty journal is an error. */
@@ -134,7 +134,6 @@ export class Slot {
   #running: Running | undefined
   #epochsSinceWriteBack = 0
   #recoveries = 0
-  #restored: StatePosition | undefined
 
   constructor(options: SlotOptions) {
     this.#options = options

@@ -1,0 +1,6 @@
+export { decisionFormat } from './decision-format.js'
+export { defaultFeatureSet, type FeatureSet, loadFeatureSet } from './features/index.js'
+export * from './generate/index.js'
+export { defaultPolicy, loadPolicy, type Policy } from './policy/index.js'
+export { defaultRuleSet, loadRuleSet, type RuleSet } from './rules/index.js'
+export { championModel, defaultTopology, type FraudOptions, fraudTopology } from './topology.js'

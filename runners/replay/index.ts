@@ -1,0 +1,3 @@
+export type { ReplayArguments } from './job.js'
+export { createProgress, type Progress } from './progress.js'
+export { type ReplayOutcome, type ReplaySummary, replay } from './replay.js'

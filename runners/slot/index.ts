@@ -1,0 +1,23 @@
+export type { DeadLetterFormat, StampOf } from './egress.js'
+export type { DeadLetter } from './intake.js'
+export {
+  type EpochRecord,
+  type GenesisRecord,
+  type JournalHead,
+  journalTopicOf,
+  type PartitionOffset,
+  readJournal,
+} from './journal.js'
+export type { SlotState } from './lifecycle.js'
+export { Phases } from './phases.js'
+export { type EpochMode, Pipeline, type PipelineLimits, RecordFault } from './pipeline.js'
+export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './recovery.js'
+export {
+  type CrashPoint,
+  defaultLimits,
+  Slot,
+  type SlotEvent,
+  type SlotLimits,
+  type SlotOptions,
+  type StepResult,
+} from './slot.js'
