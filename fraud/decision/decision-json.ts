@@ -118,6 +118,7 @@ export class DecisionEncoder {
   }
 
   /**
+   * An append that throws (a number without JSON, too many decisions: bugs) leaves the encoder to be reset.
    * @param decidedAtMs when it leaves, ms since the epoch (in a replay: its event time)
    * @param timingsUs whole microseconds in the order of `timingNames`; null for none
    */

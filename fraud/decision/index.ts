@@ -1,1 +1,2 @@
 export { DecisionEncoder, type DecisionEncoderOptions } from './decision-json.js'
+export { explainDecision } from './explain.js'

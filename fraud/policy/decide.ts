@@ -4,7 +4,7 @@
  * Invariants:
  * 1. One fixed precedence: block list, allow list, declining rule, reviewing rule, model thresholds, default.
  * 2. All rules are evaluated and every hit is listed; a hit is `suppressed` when something else decided. An approving
- *    rule stands below the thresholds: it adjusts the score and is suppressed unless the outcome is approve.
+ *    rule never decides: it is suppressed unless the outcome is approve or the score that decided has its adjustment.
  * 3. A rule that failed decides nothing, adjusts nothing, and is listed with its error.
  * 4. The default decides only without a score; with one, the thresholds always do.
  */
@@ -82,7 +82,10 @@ const hasRule = (matches: readonly RuleMatch[], outcome: Outcome): boolean =>
 
 function hitsOf(matches: readonly RuleMatch[], outcome: Outcome, by: OutcomeSource): readonly RuleHit[] {
   return matches.map(({ rule, error }) => {
-    const took = rule.outcome === 'approve' ? outcome === 'approve' : by === 'rule' && rule.outcome === outcome
+    const took =
+      rule.outcome === 'approve'
+        ? outcome === 'approve' || (by === 'model' && rule.add !== 0)
+        : by === 'rule' && rule.outcome === outcome
     return {
       rule_id: rule.rule_id,
       version: rule.version,
