@@ -57,6 +57,8 @@ export const errorTable = {
   INVALID_FEATURES: entry('user', 'never', 'mend the feature-set file at the place named'),
   INVALID_POLICY: entry('user', 'never', 'mend the policy file at the place named'),
   // state, journal, log
+  DUPLICATE_STATE: entry('user', 'never', 'give every state of a step a name of its own'),
+  STATE_KEY_TOO_LONG: entry('data', 'never', 'keep keys and sub-keys of state within 65,535 bytes'),
   TIMER_LIMIT: entry('user', 'never', 'register fewer timers a key'),
   STATE_FORMAT: entry('user', 'never', 'use the Weir version that wrote this directory, or a newer one'),
   JOURNAL_CORRUPT: entry(
@@ -73,6 +75,8 @@ export const errorTable = {
     'never',
     'the log no longer has the position; restore a checkpoint or accept the loss explicitly',
   ),
+  TOPIC_MISMATCH: entry('user', 'never', 'keep the partition count that the topic has; weir rescale changes slots'),
+  LOG_CORRUPT: entry('external', 'never', 'restore the data directory from a backup; Weir does not skip records'),
   QUEUE_FULL: entry('internal', 'backoff', 'send more slowly'),
   BACKEND_FAILED: entry('external', 'restart', 'check the disk below the data directory'),
   DIRECTORY_IN_USE: entry('user', 'never', 'stop the other process that uses this directory'),
@@ -83,6 +87,8 @@ export const errorTable = {
   OUTPUT_UNWRITABLE: entry('user', 'never', 'check the path, permissions and free space of the output'),
   REPLAY_MISMATCH: entry('user', 'never', 'run the same command over the same input, or start over with --fresh'),
   NODE_TOO_OLD: entry('user', 'never', 'install Node.js 20.19 or newer'),
+  SETUP_FAILED: entry('external', 'never', 'mend what the line names and run npm run setup again'),
+  BUILD_FAILED: entry('user', 'never', 'mend the errors above and run it again'),
 } as const satisfies Record<string, ErrorEntry>
 
 export type ErrorCode = keyof typeof errorTable

@@ -110,6 +110,27 @@ export interface LogCommitter {
   close(): Promise<void>
 }
 
+/** Appends outside of transactions: the edge, `weir produce`. Not fenced by any committer. */
+export interface LogProducer {
+  /**
+   * Resolves once readers can see the records; see `sync` for durability.
+   * @returns the offset of the first record of each append
+   * @throws WeirError UNKNOWN_TOPIC, QUEUE_FULL; COMMIT_INDEFINITE when the outcome is unknown
+   */
+  append(appends: readonly Append[]): Promise<readonly Offset[]>
+  /** Resolves once everything whose append has resolved survives a power cut; calls made meanwhile share one sync. */
+  sync(): Promise<void>
+}
+
+/** Removes what is no longer needed from the head of a partition. */
+export interface LogTrimmer {
+  /**
+   * The records below `before` are gone when it resolves: a reader there fails with OFFSET_OUT_OF_RANGE.
+   * @throws WeirError OFFSET_OUT_OF_RANGE for a position past the end; one below the earliest offset changes nothing
+   */
+  trim(before: Position): Promise<void>
+}
+
 export interface LogRange {
   readonly earliest: Offset
   /** Offset after the last readable record. */

@@ -1,0 +1,5 @@
+export { countOf, EntryEncoder, entryBytesMax, type Records } from './encoder.js'
+export { corrupt, Entry } from './entry.js'
+export { aheadEntriesMax, EntryReader, type EntrySource } from './reader.js'
+export { checkPosition, type PartitionBounds, TopicTable } from './topics.js'
+export { clockTimer, Doorbell, systemTimer, type Timer } from './waiting.js'
