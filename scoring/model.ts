@@ -27,7 +27,7 @@ export interface Model {
   readonly contract: ModelContract | null
   readonly featureNames: readonly string[]
   /**
-   * Fills `row.score`: the probability in 0..1, or NaN. One call at a time.
+   * Fills `row.score`: the probability in 0..1, or NaN. Calls run one after the other; leave the rows alone meanwhile.
    * @param columns from `featureColumns`: entry i is the place of feature i in `row.features`
    */
   score(rows: readonly Row[], columns: Int32Array): Promise<ScoreReport>

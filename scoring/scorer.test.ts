@@ -124,12 +124,17 @@ test('a row that cannot be explained has impacts NaN and is counted', async () =
   assert.ok(isWeirError(error, 'MODEL_FAILED'))
 })
 
-test('two calls at a time are a bug', async () => {
-  const scorer = await open(linearModel([1, 1], [1]))
-  const rows = [rowOf(0.5)]
-  const first = scorer.score(rows, Int32Array.of(0))
-  await assert.rejects(scorer.score(rows, Int32Array.of(0)), /one call of a scorer at a time/)
-  assert.equal((await first).failedRows, 0)
+test('calls at the same time do not mix their rows', async () => {
+  const scorer = await open(linearModel([1, 1], [1]), { reference: { f0: 0 } }, { chunkRows: 2 })
+  const epochs = [0, 1, 2, 3].map(e => [0, 1, 2].map(i => rowOf((e * 3 + i) / 16)))
+  const columns = Int32Array.of(0)
+  const explained = scorer.explain(epochs[1]!, columns)
+  await Promise.all(epochs.map(rows => scorer.score(rows, columns)))
+  assert.deepEqual(
+    epochs.flatMap(scoresOf),
+    Array.from({ length: 12 }, (_, i) => i / 16),
+  )
+  assert.deepEqual((await explained).impacts, Float64Array.of(3 / 16, 4 / 16, 5 / 16))
 })
 
 test('warm-up keeps the chunk with the least median time', async () => {
@@ -143,16 +148,24 @@ test('warm-up keeps the chunk with the least median time', async () => {
       reading++
       return clock
     }
-    const scorer = await open(linearModel([1, 1], [0.001]), {}, { nowMs })
-    await scorer.warmUp()
+    const scorer = await open(linearModel([1, 1], [0.001]))
+    await scorer.warmUp(nowMs)
     assert.equal(scorer.chunkRows, fastest)
     await scorer.close()
   }
 })
 
+test('warm-up without a clock keeps the chunk', async () => {
+  const scorer = await open(linearModel([1, 1], [0.001]), {}, { chunkRows: 100 })
+  await scorer.warmUp()
+  assert.equal(scorer.chunkRows, 100)
+})
+
 test('warm-up of a model that cannot run says so', async () => {
   const scorer = await open(tableModel([0.5]), { reference: { f0: 0 } })
   await assert.rejects(scorer.warmUp(), error => isWeirError(error, 'MODEL_FAILED'))
+  // The failure of one call is not the next one's.
+  assert.equal((await scorer.score([rowOf(0)], Int32Array.of(0))).failedRows, 0)
 })
 
 const misfits: [what: string, model: TinyModel, contract: Record<string, unknown>, says: RegExp][] = [
