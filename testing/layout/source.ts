@@ -5,7 +5,8 @@
  * regular expressions blanked, so that a match in it is code, at the same place.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, posix } from 'node:path'
+import { posix } from 'node:path'
+import { repositoryFile } from '../../kernel/index.js'
 import { maskLiterals } from './mask.js'
 
 export interface Import {
@@ -29,17 +30,7 @@ export interface SourceFile {
 
 const skipped = new Set(['node_modules', 'dist'])
 
-/** The folder that holds package.json, above this file's place in the build. */
-export const root = findRoot(import.meta.dirname)
-
-function findRoot(from: string): string {
-  let folder = from
-  while (!readdirSync(folder).includes('package.json')) {
-    if (dirname(folder) === folder) throw new Error(`no package.json above ${from}`)
-    folder = dirname(folder)
-  }
-  return folder
-}
+export const root = repositoryFile('')
 
 export const readText = (path: string): string => readFileSync(`${root}/${path}`, 'utf8')
 
