@@ -43,6 +43,11 @@ export interface PagedObject {
   save(to: PageWriter): void
   /** Drops parts that can be loaded again; the root stays. */
   trim?(): void
+  /**
+   * Event time, ms, computed from the root alone. Once the store's expiry clock has passed it, the key is entered as if it
+   * had never been seen: `PagedCodec.create` makes a new object, and the old one's pages go with the next save.
+   */
+  expiresAt?(): EventTimeMs
 }
 
 export interface PageWriter {

@@ -1,4 +1,7 @@
 export type { RangeOptions, StateBackend, StateEntry, WriteBatch } from './backend.js'
+export { MemoryDisk, memoryBackend } from './backends/memory.js'
+export { openRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
+export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordOf, stringCodec } from './codecs.js'
 export type {
   MapState,
   PagedCodec,
@@ -11,3 +14,10 @@ export type {
   Timers,
   ValueState,
 } from './handles.js'
+export { keyBytesMax, keyGroupOf, keyGroupRange, keyGroupsFor, keyGroupsMax } from './keys.js'
+export { formatVersion, type StatePosition } from './meta.js'
+export { StateMiss } from './miss.js'
+export { compareUtf8, wellFormed } from './order.js'
+export type { StepState } from './step.js'
+export { type PendingWrite, StateStore, type StateStoreOptions } from './store.js'
+export type { DueTimer } from './timers.js'

@@ -1,0 +1,169 @@
+/**
+ * RocksDB as a state backend, through the `rocksdb` package (CommonJS, callbacks; the native part loads at the first open).
+ *
+ * Invariants: 1. memory below the cache is bounded by blockCacheBytes and two write buffers (I6); 2. every failure is a
+ * WeirError; 3. close waits for what is under way.
+ *
+ * Measured (one core of a shared machine, 32-byte keys, 200-byte values): a chained batch takes 0.5 us a put on this
+ * thread and 3 us in the pool; an array batch 0.5 and 6, of which the greater part on this thread. getMany takes 190 us
+ * for one key, 10 us a key for 100 and 5 for 1,000 or more: read in batches.
+ */
+import { mkdir } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { assert, messageOf, WeirError } from '../../kernel/index.js'
+import type { RangeOptions, StateBackend, StateEntry, WriteBatch } from '../backend.js'
+
+export interface RocksDbOptions {
+  /** Uncompressed blocks kept in memory. */
+  readonly blockCacheBytes?: number
+  /** Size at which the table in memory is written out; up to two exist. */
+  readonly writeBufferBytes?: number
+  readonly openFilesMax?: number
+}
+
+const defaults = { blockCacheBytes: 32 << 20, writeBufferBytes: 16 << 20, openFilesMax: 512 }
+
+type Callback<T = void> = (error: Error | null | undefined, value: T) => void
+
+interface NativeBatch {
+  put(key: Buffer, value: Buffer): unknown
+  del(key: Buffer): unknown
+  write(options: { sync: boolean }, done: Callback): void
+}
+
+interface NativeIterator {
+  next(done: (error: Error | null | undefined, key?: Buffer, value?: Buffer) => void): void
+  end(done: Callback): void
+}
+
+interface NativeDb {
+  open(options: Record<string, unknown>, done: Callback): void
+  close(done: Callback): void
+  getMany(keys: readonly Buffer[], options: { asBuffer: true }, done: Callback<(Buffer | undefined)[]>): void
+  iterator(options: Record<string, unknown>): NativeIterator
+  batch(): NativeBatch
+}
+
+function call<T>(what: string, start: (done: Callback<T>) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const done: Callback<T> = (error, value) => (error ? reject(failed(what, error)) : resolve(value))
+    try {
+      start(done)
+    } catch (error) {
+      reject(failed(what, error))
+    }
+  })
+}
+
+function failed(what: string, cause: unknown): WeirError {
+  return new WeirError('BACKEND_FAILED', `RocksDB could not ${what}: ${messageOf(cause)}`, { cause })
+}
+
+/**
+ * Opens the database in `directory`, which is created when missing.
+ * @throws WeirError DIRECTORY_IN_USE while a process (this one included) has it open, BACKEND_FAILED
+ */
+export async function openRocksDb(directory: string, options: RocksDbOptions = {}): Promise<StateBackend> {
+  const { blockCacheBytes, writeBufferBytes, openFilesMax } = { ...defaults, ...options }
+  let db: NativeDb
+  try {
+    await mkdir(directory, { recursive: true })
+    const rocksdb = createRequire(import.meta.url)('rocksdb') as (location: string) => NativeDb
+    db = rocksdb(directory)
+  } catch (error) {
+    throw failed(`open ${directory}`, error)
+  }
+  const settings = { cacheSize: blockCacheBytes, writeBufferSize: writeBufferBytes, maxOpenFiles: openFilesMax }
+  await new Promise<void>((resolve, reject) => {
+    db.open(settings, error => {
+      if (!error) resolve()
+      else if (/lock/i.test(error.message) && /LOCK/.test(error.message)) {
+        reject(new WeirError('DIRECTORY_IN_USE', `${directory} is open elsewhere`, { cause: error }))
+      } else reject(failed(`open ${directory}`, error))
+    })
+  })
+  return new RocksDbBackend(db)
+}
+
+class RocksDbBatch implements WriteBatch {
+  readonly native: NativeBatch
+  operations = 0
+
+  constructor(native: NativeBatch) {
+    this.native = native
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.native.put(key, value)
+    this.operations++
+  }
+
+  delete(key: Buffer): void {
+    this.native.del(key)
+    this.operations++
+  }
+}
+
+class RocksDbBackend implements StateBackend {
+  readonly #db: NativeDb
+  #closed = false
+  readonly #underWay = new Set<Promise<unknown>>()
+
+  constructor(db: NativeDb) {
+    this.#db = db
+  }
+
+  /** The binding crashes the process when a database is used after its close, so every call passes here. */
+  async #tracked<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new WeirError('BACKEND_FAILED', 'RocksDB is closed')
+    const running = work()
+    this.#underWay.add(running)
+    try {
+      return await running
+    } finally {
+      this.#underWay.delete(running)
+    }
+  }
+
+  getMany(keys: readonly Buffer[]): Promise<(Buffer | undefined)[]> {
+    return this.#tracked(() => call('read', done => this.#db.getMany(keys, { asBuffer: true }, done)))
+  }
+
+  range(options: RangeOptions): Promise<StateEntry[]> {
+    return this.#tracked(async () => {
+      const { gte, lt, limit, reverse = false } = options
+      if (limit <= 0) return []
+      const iterator = this.#db.iterator({ gte, lt, limit, reverse, highWaterMark: 256 * 1024 })
+      try {
+        return await call<StateEntry[]>('read a range', done => collect(iterator, [], done))
+      } finally {
+        await call('end an iterator', done => iterator.end(done))
+      }
+    })
+  }
+
+  batch(): WriteBatch {
+    assert(!this.#closed, 'the backend is open')
+    return new RocksDbBatch(this.#db.batch())
+  }
+
+  write(batch: WriteBatch, options: { readonly sync: boolean }): Promise<void> {
+    assert(batch instanceof RocksDbBatch, 'a batch of this backend')
+    return this.#tracked(() => call('write', done => batch.native.write({ sync: options.sync }, done)))
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await Promise.allSettled([...this.#underWay])
+    await call('close', done => this.#db.close(done))
+  }
+}
+
+function collect(iterator: NativeIterator, into: StateEntry[], done: Callback<StateEntry[]>): void {
+  iterator.next((error, key, value) => {
+    if (error || key === undefined || value === undefined) return done(error, into)
+    into.push({ key, value })
+    collect(iterator, into, done)
+  })
+}

@@ -1,0 +1,63 @@
+/** The two entries about the store itself: its format, and the journal position that its content reflects. */
+import { ByteReader, ByteWriter, messageOf, WeirError } from '../kernel/index.js'
+import type { StateBackend } from './backend.js'
+import { space } from './keys.js'
+
+/** Of the keys and of everything in this folder that is written; see FORMAT.md for what changed. */
+export const formatVersion = 1
+
+/** The journal's position that a state is the fold of. */
+export interface StatePosition {
+  /** The last epoch that is in; 0 for the genesis alone. */
+  readonly epoch: number
+  /** The journal's hash of that epoch. */
+  readonly journalHash: string
+  /** Of the topology that made the state. */
+  readonly fingerprint: string
+}
+
+export interface Meta {
+  readonly position: StatePosition
+  readonly keyGroups: number
+  /** Event time, ms; -Infinity while nothing has moved it. */
+  readonly expiryClock: number
+}
+
+const metaKey = (namespace: Uint8Array, name: string): Buffer =>
+  Buffer.concat([namespace, Buffer.of(space.meta), Buffer.from(name)])
+export const formatKey = (namespace: Uint8Array): Buffer => metaKey(namespace, 'format')
+export const positionKey = (namespace: Uint8Array): Buffer => metaKey(namespace, 'position')
+
+export function encodeMeta(meta: Meta): Buffer {
+  const into = new ByteWriter()
+  into.varint(meta.position.epoch)
+  into.string(meta.position.journalHash)
+  into.string(meta.position.fingerprint)
+  into.varint(meta.keyGroups)
+  into.f64(meta.expiryClock)
+  return into.take()
+}
+
+function decodeMeta(bytes: Buffer): Meta {
+  const from = new ByteReader(bytes)
+  const position = { epoch: from.varint(), journalHash: from.string(), fingerprint: from.string() }
+  return { position, keyGroups: from.varint(), expiryClock: from.f64() }
+}
+
+/**
+ * @returns undefined when the store has no position: it is new, or its wiping was cut short
+ * @throws WeirError STATE_FORMAT for the directory of a newer Weir, BACKEND_FAILED for entries that do not decode
+ */
+export async function readMeta(backend: StateBackend, namespace: Uint8Array): Promise<Meta | undefined> {
+  const [format, position] = await backend.getMany([formatKey(namespace), positionKey(namespace)])
+  const version = format?.[0] ?? formatVersion
+  if (version > formatVersion) {
+    throw new WeirError('STATE_FORMAT', `the state has format ${version}, this Weir reads up to ${formatVersion}`)
+  }
+  if (position === undefined) return undefined
+  try {
+    return decodeMeta(position)
+  } catch (error) {
+    throw new WeirError('BACKEND_FAILED', `the state's position does not decode: ${messageOf(error)}`, { cause: error })
+  }
+}

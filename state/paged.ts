@@ -1,0 +1,247 @@
+/**
+ * Objects of several storage entries (handles.ts, PagedObject), and their expiry by event time.
+ *
+ * Invariants: 1. an object that expired before the expiry clock is absent to whoever enters its key, whether or not it has
+ * been swept, evicted or loaded since: results depend on the clock alone; 2. no page of an expired object survives the
+ * object that follows it; 3. a stored object that can expire has at least one entry in the expiry index, at or before the
+ * day on which it expires (expiry.ts moves it on).
+ */
+import { ByteReader, type ByteWriter, WeirError } from '../kernel/index.js'
+import { type Cell, currentEntry, type HandleCore, type KeyEntry, resize, type StepScope } from './entry.js'
+import { expiryDay } from './expiry.js'
+import type { PagedCodec, PagedObject, PagedState, PageSource, PageWriter } from './handles.js'
+import { lengthPrefixed } from './keys.js'
+import type { EntrySink } from './serialise.js'
+
+const cellBytes = 150
+const rangeEntriesMax = 4_096
+
+/** First byte of a root: whether the expiry index has the object. */
+const armedFlag = 1
+
+export class PagedHandle<O extends PagedObject> implements PagedState<O>, HandleCore {
+  readonly name: string
+  readonly suffix: Buffer
+  readonly scope: StepScope
+  readonly codec: PagedCodec<O>
+  readonly #index: number
+
+  constructor(scope: StepScope, index: number, name: string, codec: PagedCodec<O>) {
+    this.name = name
+    this.suffix = lengthPrefixed(name)
+    this.scope = scope
+    this.codec = codec
+    this.#index = index
+  }
+
+  get(): O {
+    const cell = currentEntry(this.scope).cells[this.#index] as PagedCell<O>
+    return cell.object ?? cell.create()
+  }
+
+  touch(): void {
+    const entry = currentEntry(this.scope)
+    const cell = entry.cells[this.#index] as PagedCell<O>
+    this.scope.markDirty(entry, cell)
+    cell.measure()
+  }
+
+  create(entry: KeyEntry): Cell {
+    return new PagedCell(this, entry)
+  }
+
+  load(entry: KeyEntry, root: Buffer): Cell {
+    const cell = new PagedCell(this, entry)
+    cell.load(root)
+    return cell
+  }
+}
+
+export class PagedCell<O extends PagedObject> implements Cell, PageSource {
+  readonly #handle: PagedHandle<O>
+  readonly #entry: KeyEntry
+  object: O | undefined = undefined
+  dirty = false
+  bytes = cellBytes
+  /** The expiry index has an entry for this object. */
+  armed = false
+  /** The backend, or what is on its way there, has a root. */
+  #stored = false
+  /** Pages read for the running call. */
+  #loaded: Map<string, Buffer> | undefined
+  /** Pages of an expired predecessor, to be deleted with the next save. */
+  #purge: readonly Buffer[] | undefined
+
+  constructor(handle: PagedHandle<O>, entry: KeyEntry) {
+    this.#handle = handle
+    this.#entry = entry
+  }
+
+  create(): O {
+    const object = this.#handle.codec.create(this)
+    this.object = object
+    this.measure()
+    return object
+  }
+
+  load(root: Buffer): void {
+    const from = new ByteReader(root)
+    this.armed = from.u8() === armedFlag
+    this.object = this.#handle.codec.load(from, this)
+    this.#stored = true
+    this.bytes = cellBytes + this.object.bytesInMemory
+  }
+
+  measure(): void {
+    const bytes = cellBytes + (this.object === undefined ? 0 : this.object.bytesInMemory)
+    if (bytes !== this.bytes) resize(this.#handle.scope.core.meter, this.#entry, this, bytes)
+  }
+
+  trim(): void {
+    this.object?.trim?.()
+    this.measure()
+  }
+
+  page(id: string): ByteReader {
+    const bytes = this.#loaded?.get(id) ?? this.#handle.scope.core.pendingPages.get(this)?.get(id)
+    if (bytes !== undefined) return new ByteReader(bytes)
+    return this.#handle.scope.miss(`page '${id}' of state '${this.#handle.name}'`, () => this.#loadPage(id))
+  }
+
+  async #loadPage(id: string): Promise<void> {
+    const { scope, suffix, name } = this.#handle
+    const key = Buffer.from(scope.keysOf(this.#entry).part(suffix, id))
+    const [bytes] = await scope.core.backend.getMany([key])
+    if (bytes === undefined) {
+      throw new WeirError(
+        'BACKEND_FAILED',
+        `page '${id}' of state '${name}' of step '${scope.name}', key '${this.#entry.key}', is gone`,
+      )
+    }
+    if (this.#loaded === undefined) {
+      this.#loaded = new Map()
+      scope.afterCall(() => {
+        this.#loaded = undefined
+        this.measure()
+      })
+    }
+    this.#loaded.set(id, bytes)
+  }
+
+  /** True when the object counts as absent from now on. */
+  expired(): boolean {
+    const object = this.object
+    return object?.expiresAt !== undefined && object.expiresAt() < this.#handle.scope.core.expiryClock
+  }
+
+  /**
+   * Called when the key is entered. @throws StateMiss when the pages to delete have to be found first
+   */
+  dropIfExpired(): void {
+    if (!this.expired()) return
+    if (!this.#stored || this.#purge !== undefined) {
+      this.object = undefined
+      this.measure()
+      return
+    }
+    this.#handle.scope.miss(`what expired of state '${this.#handle.name}'`, () => this.expire())
+  }
+
+  /** Makes the object absent; its pages go with the next save. */
+  async expire(): Promise<void> {
+    const { scope, suffix } = this.#handle
+    const pages: Buffer[] = []
+    for (const id of scope.core.pendingPages.get(this)?.keys() ?? []) {
+      pages.push(Buffer.from(scope.keysOf(this.#entry).part(suffix, id)))
+    }
+    const { gte, lt } = scope.keysOf(this.#entry).parts(suffix)
+    for (let from = gte; ; ) {
+      const slice = await scope.core.backend.range({ gte: from, lt, limit: rangeEntriesMax })
+      for (const { key } of slice) pages.push(key)
+      if (slice.length < rangeEntriesMax) break
+      from = Buffer.concat([slice[slice.length - 1]!.key, Buffer.of(0)])
+    }
+    this.object = undefined
+    this.#purge = pages
+    this.measure()
+  }
+
+  /**
+   * The expiry index has come to this object. 'kept': it is not due yet; 'removed': it goes with the next save; 'absent':
+   * there is nothing to remove. The index entry is the caller's.
+   */
+  async sweep(): Promise<'kept' | 'removed' | 'absent'> {
+    // A successor that nobody touched is what `create` makes: dropping it changes nothing, and lets the expired one go.
+    if (this.#purge !== undefined && !this.dirty) this.object = undefined
+    if (this.expired()) await this.expire()
+    else if (this.object?.expiresAt !== undefined) return 'kept'
+    this.armed = false
+    if (!this.#stored) return 'absent'
+    this.#handle.scope.markDirty(this.#entry, this)
+    return 'removed'
+  }
+
+  save(sink: EntrySink): void {
+    const { suffix } = this.#handle
+    if (this.#purge !== undefined) {
+      for (const key of this.#purge) sink.deleteKey(key)
+      sink.deleteRoot(suffix)
+      this.#purge = undefined
+      this.#stored = false
+    }
+    const object = this.object
+    if (object === undefined) {
+      if (this.#stored) sink.deleteRoot(suffix)
+      this.#stored = false
+      return
+    }
+    if (object.expiresAt !== undefined && !this.armed) {
+      sink.armExpiry(expiryDay(object.expiresAt()), suffix)
+      this.armed = true
+    }
+    const writer = new CellWriter(sink, suffix, this)
+    object.save(writer)
+    if (writer.wroteRoot) this.#stored = true
+    if (writer.deletedRoot) {
+      this.object = undefined
+      this.#stored = false
+    }
+    this.measure()
+  }
+}
+
+class CellWriter implements PageWriter {
+  readonly #sink: EntrySink
+  readonly #suffix: Buffer
+  readonly #cell: Cell & { readonly armed: boolean }
+  wroteRoot = false
+  deletedRoot = false
+
+  constructor(sink: EntrySink, suffix: Buffer, cell: Cell & { readonly armed: boolean }) {
+    this.#sink = sink
+    this.#suffix = suffix
+    this.#cell = cell
+  }
+
+  root(encode: (into: ByteWriter) => void): void {
+    const into = this.#sink.scratch()
+    into.u8(this.#cell.armed ? armedFlag : 0)
+    encode(into)
+    this.#sink.putRoot(this.#suffix)
+    this.wroteRoot = true
+  }
+
+  page(id: string, encode: (into: ByteWriter) => void): void {
+    encode(this.#sink.scratch())
+    this.#sink.putPage(this.#cell, this.#suffix, id)
+  }
+
+  deletePage(id: string): void {
+    this.#sink.deletePage(this.#cell, this.#suffix, id)
+  }
+
+  deleteRoot(): void {
+    this.#sink.deleteRoot(this.#suffix)
+    this.deletedRoot = true
+  }
+}

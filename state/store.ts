@@ -1,0 +1,321 @@
+/**
+ * The keyed state of one slot: a byte-bounded write-back cache of live objects over a backend (design §4).
+ *
+ * Invariants:
+ * 1. I2: the backend changes by `write` alone (and `reset`), atomically with the position that the content reflects.
+ *    `serialise` takes the state of an epoch's boundary; operators may run on while it waits for its commit.
+ * 2. I2: what is dirty or on its way is never evicted. After an epoch or a write that failed the owner calls `discard`:
+ *    the live cache, and what was serialised from it, is then gone.
+ * 3. I6: clean entries are evicted down to `cacheBytesMax` by `evict`; `dirtyBytes` tells the owner when to write.
+ * 4. I3: neither eviction nor sweeping changes what an operator sees.
+ *
+ * One owner; no two calls at a time, but for prefetch and loadMissing, which may run while a write is under way.
+ */
+import { assert, ByteWriter, WeirError } from '../kernel/index.js'
+import type { StateBackend, WriteBatch } from './backend.js'
+import { type KeyEntry, Meter, type StoreCore } from './entry.js'
+import { EvictionHand } from './evict.js'
+import { ExpiryIndex } from './expiry.js'
+import type { PagedObject } from './handles.js'
+import { KeyWriter, keyGroupsMax, parseKey, prefixRange, space, stepPrefix } from './keys.js'
+import { encodeMeta, formatKey, formatVersion, type Meta, positionKey, readMeta, type StatePosition } from './meta.js'
+import { PagedCell } from './paged.js'
+import { EntrySink } from './serialise.js'
+import { StepState } from './step.js'
+import { decodeTimes, encodeTimes, TimerTable } from './timers.js'
+
+const rangeEntriesMax = 4_096
+
+export interface StateStoreOptions {
+  readonly backend: StateBackend
+  /** A multiple of the partition count: see keyGroupsFor. */
+  readonly keyGroups: number
+  readonly cacheBytesMax?: number
+  readonly timersPerKeyMax?: number
+  /** Put before every key, so that several stores share one backend; none of them a prefix of another. */
+  readonly namespace?: Uint8Array
+}
+
+const defaults = { cacheBytesMax: 256 << 20, timersPerKeyMax: 1_024 }
+
+/** A serialised epoch boundary on its way to the backend. */
+export interface PendingWrite {
+  /** Puts and deletes. */
+  readonly operations: number
+  /** Of the keys and values put. */
+  readonly bytes: number
+}
+
+interface Pending extends PendingWrite {
+  readonly batch: WriteBatch
+  readonly entries: readonly KeyEntry[]
+  readonly expiryClock: number
+  readonly afterWrite: readonly (() => void)[]
+}
+
+export class StateStore {
+  readonly #core: StoreCore
+  readonly #steps = new Map<string, StepState>()
+  readonly #timers = new Map<string, TimerTable>()
+  readonly #expiry: ExpiryIndex
+  readonly #hand: EvictionHand
+  readonly #cacheBytesMax: number
+  #pending: Pending | undefined
+  #writing: Promise<void> | undefined
+  #afterWrite: readonly (() => void)[] = []
+  #reflects: StatePosition | undefined
+
+  private constructor(options: StateStoreOptions) {
+    const { backend, keyGroups, cacheBytesMax, timersPerKeyMax } = { ...defaults, ...options }
+    assert(keyGroups >= 1 && keyGroups <= 0xffff, `${keyGroups} key groups (usually at most ${keyGroupsMax})`)
+    this.#core = {
+      backend,
+      keyGroups,
+      timersPerKeyMax,
+      namespace: options.namespace ?? new Uint8Array(0),
+      meter: new Meter(),
+      keys: new KeyWriter(),
+      expiryClock: Number.NEGATIVE_INFINITY,
+      generation: 0,
+      pendingPages: new Map(),
+    }
+    this.#cacheBytesMax = cacheBytesMax
+    this.#expiry = new ExpiryIndex(this.#core)
+    this.#hand = new EvictionHand(this.#steps)
+  }
+
+  /** @throws WeirError STATE_FORMAT, FINGERPRINT_MISMATCH (other key groups), BACKEND_FAILED */
+  static async open(options: StateStoreOptions): Promise<StateStore> {
+    const store = new StateStore(options)
+    await store.discard()
+    return store
+  }
+
+  /** What the backend's content is the fold of; undefined for an empty store. */
+  get reflects(): StatePosition | undefined {
+    return this.#reflects
+  }
+
+  /** Estimated bytes in memory of everything resident, timers included. */
+  get cacheBytes(): number {
+    return this.#core.meter.cacheBytes
+  }
+
+  /** The part of them that changed since the last serialise, and so cannot be evicted. */
+  get dirtyBytes(): number {
+    return this.#core.meter.dirtyBytes
+  }
+
+  /** Resident keys of all steps. */
+  get residentKeys(): number {
+    let keys = 0
+    for (const step of this.#steps.values()) keys += step.entries.size
+    return keys
+  }
+
+  /**
+   * A step's state, for its operator to declare and the engine to drive; once a step between two discards.
+   * @throws WeirError DUPLICATE_STEP
+   */
+  step(name: string): StepState {
+    if (this.#steps.has(name)) throw new WeirError('DUPLICATE_STEP', `step '${name}' has its state already`)
+    const step = new StepState(this.#core, name, this.#timersOf(name))
+    this.#steps.set(name, step)
+    return step
+  }
+
+  #timersOf(step: string): TimerTable {
+    let table = this.#timers.get(step)
+    if (table === undefined) {
+      table = new TimerTable(this.#core.meter)
+      this.#timers.set(step, table)
+    }
+    return table
+  }
+
+  /**
+   * Moves the clock of expiry, at an epoch's boundary; it never goes back, and `write` stores it with the position.
+   * @param atMs event time, ms since the epoch, from the journal
+   */
+  setExpiryClock(atMs: number): void {
+    if (atMs > this.#core.expiryClock) this.#core.expiryClock = atMs
+  }
+
+  /** Takes everything that changed, as of now. Then write it, or discard. */
+  serialise(): PendingWrite {
+    assert(this.#pending === undefined, 'the batch before this one is written or discarded')
+    for (const then of this.#afterWrite) then()
+    this.#afterWrite = []
+    const sink = new EntrySink(this.#core, this.#core.backend.batch())
+    for (const key of this.#expiry.deletes) sink.deleteKey(key)
+    for (const key of this.#expiry.puts) sink.put(key, Buffer.alloc(0))
+    this.#expiry.serialised()
+    const entries: KeyEntry[] = []
+    for (const step of this.#steps.values()) {
+      for (const entry of step.dirtyEntries) {
+        sink.at(step.name, step.entryPrefix, entry)
+        for (const cell of entry.cells) {
+          if (!cell.dirty) continue
+          cell.dirty = false
+          cell.save(sink)
+        }
+        entry.dirty = false
+        entry.pending = true
+        entries.push(entry)
+      }
+      step.dirtyEntries.length = 0
+    }
+    this.#serialiseTimers(sink)
+    this.#core.meter.dirtyBytes = 0
+    const { batch, bytes, afterWrite } = sink
+    const { expiryClock } = this.#core
+    this.#pending = { batch, bytes, entries, afterWrite, expiryClock, operations: batch.operations }
+    return this.#pending
+  }
+
+  #serialiseTimers(sink: EntrySink): void {
+    const { namespace, keys } = this.#core
+    const into = new ByteWriter()
+    for (const [step, table] of this.#timers) {
+      const prefix = stepPrefix(namespace, space.timer, step)
+      table.drain((key, group, times) => {
+        keys.begin(prefix, group, key)
+        into.reset()
+        encodeTimes(times, into)
+        if (times.length === 0) sink.deleteKey(keys.whole())
+        else sink.put(keys.whole(), into.view())
+      })
+    }
+  }
+
+  /**
+   * Writes what `serialise` took, and the position that it reflects, all or nothing.
+   * @throws WeirError BACKEND_FAILED; discard then
+   */
+  async write(pending: PendingWrite, position: StatePosition, options: { readonly sync: boolean }): Promise<void> {
+    const ours = this.#pending
+    assert(ours !== undefined && pending === ours && this.#writing === undefined, 'the pending batch, written once')
+    const { backend, namespace, keyGroups } = this.#core
+    const meta: Meta = { position, keyGroups, expiryClock: ours.expiryClock }
+    ours.batch.put(formatKey(namespace), Buffer.of(formatVersion))
+    ours.batch.put(positionKey(namespace), encodeMeta(meta))
+    this.#writing = backend.write(ours.batch, options)
+    try {
+      await this.#writing
+    } finally {
+      this.#writing = undefined
+    }
+    this.#reflects = position
+    for (const entry of ours.entries) entry.pending = false
+    this.#core.pendingPages.clear()
+    this.#afterWrite = ours.afterWrite
+    this.#pending = undefined
+    this.#expiry.rewind()
+  }
+
+  /** Evicts clean entries until the cache is within its bound, or nothing clean is left. @returns how many */
+  evict(): number {
+    const evicted = this.#hand.evict(this.#core.meter, this.#cacheBytesMax)
+    if (evicted > 0) this.#core.generation++
+    return evicted
+  }
+
+  /**
+   * At an epoch's boundary: looks at up to `limit` entries of days that have passed by the expiry clock, and has the next
+   * write remove the objects that expired. What operators see does not depend on it. @returns objects removed
+   */
+  async sweep(limit: number): Promise<number> {
+    const due = (await this.#expiry.next(limit)).filter(entry => this.#steps.has(entry.at.step))
+    for (const step of this.#steps.values()) {
+      await step.prefetch(due.filter(entry => entry.at.step === step.name).map(entry => entry.at.key))
+    }
+    let removed = 0
+    for (const entry of due) {
+      const cell = this.#steps.get(entry.at.step)!.cellOf(entry.at.key, entry.handle)
+      const found = cell instanceof PagedCell ? await cell.sweep() : 'absent'
+      if (found === 'kept') this.#expiry.move(entry, (cell as PagedCell<PagedObject>).object!.expiresAt!())
+      else this.#expiry.remove(entry)
+      if (found === 'removed') removed++
+    }
+    return removed
+  }
+
+  /** Back to what the backend holds. Every StepState is dead; steps are declared anew. */
+  async discard(): Promise<void> {
+    // A write that is under way belongs to a committed epoch; its caller learns how it ended.
+    await this.#writing?.catch(() => undefined)
+    this.#forget()
+    const { backend, namespace, keyGroups } = this.#core
+    const meta = await readMeta(backend, namespace)
+    if (meta === undefined) return this.#wipe()
+    if (meta.keyGroups !== keyGroups) {
+      throw new WeirError('FINGERPRINT_MISMATCH', `the state has ${meta.keyGroups} key groups, the plan ${keyGroups}`)
+    }
+    this.#reflects = meta.position
+    this.#core.expiryClock = meta.expiryClock
+    await this.#loadTimers()
+  }
+
+  /** Empties cache and backend. Every StepState is dead. */
+  async reset(): Promise<void> {
+    await this.#writing?.catch(() => undefined)
+    this.#forget()
+    const { backend, namespace } = this.#core
+    // The position goes first: a crash from here on leaves a store that `open` wipes.
+    const batch = backend.batch()
+    batch.delete(positionKey(namespace))
+    await backend.write(batch, { sync: true })
+    await this.#wipe()
+  }
+
+  close(): Promise<void> {
+    this.#forget()
+    return this.#core.backend.close()
+  }
+
+  #forget(): void {
+    const { meter, pendingPages } = this.#core
+    for (const step of this.#steps.values()) step.current = undefined
+    this.#steps.clear()
+    this.#timers.clear()
+    this.#hand.restart()
+    meter.cacheBytes = 0
+    meter.dirtyBytes = 0
+    pendingPages.clear()
+    this.#pending = undefined
+    this.#afterWrite = []
+    this.#expiry.serialised()
+    this.#expiry.rewind()
+    this.#core.expiryClock = Number.NEGATIVE_INFINITY
+    this.#core.generation++
+    this.#reflects = undefined
+  }
+
+  async #wipe(): Promise<void> {
+    const { backend, namespace } = this.#core
+    for (const within of Object.values(space)) {
+      const { gte, lt } = prefixRange(Buffer.concat([namespace, Buffer.of(within)]))
+      for (;;) {
+        const slice = await backend.range({ gte, lt, limit: rangeEntriesMax })
+        if (slice.length === 0) break
+        const batch = backend.batch()
+        for (const { key } of slice) batch.delete(key)
+        await backend.write(batch, { sync: false })
+      }
+    }
+  }
+
+  async #loadTimers(): Promise<void> {
+    const { backend, namespace } = this.#core
+    const { gte, lt } = prefixRange(Buffer.concat([namespace, Buffer.of(space.timer)]))
+    for (let from = gte; ; ) {
+      const slice = await backend.range({ gte: from, lt, limit: rangeEntriesMax })
+      for (const { key, value } of slice) {
+        const at = parseKey(key, namespace.length + 1)
+        this.#timersOf(at.step).load(at.key, at.group, decodeTimes(value))
+      }
+      if (slice.length < rangeEntriesMax) break
+      from = Buffer.concat([slice[slice.length - 1]!.key, Buffer.of(0)])
+    }
+  }
+}
