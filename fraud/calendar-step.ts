@@ -17,7 +17,8 @@ export function transactionFeatures(set: FeatureSet): OperatorSpec {
         onRow: (row, out) => {
           const transaction = row.value as Transaction
           for (const { column, kind } of columns) {
-            if (kind === 'amount') row.features[column] = amountInMajorUnits(transaction.amount_minor, transaction.currency)
+            if (kind === 'amount')
+              row.features[column] = amountInMajorUnits(transaction.amount_minor, transaction.currency)
             else row.features[column] = kind === 'weekend' ? isWeekend(row.at) : isNight(row.at)
           }
           return out.push(row)

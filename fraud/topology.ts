@@ -4,7 +4,7 @@
  * Step names are the contract's; they are the identity of state and must not change without an alias.
  */
 import { type DurationMs, days, hours, minorUnitsPerMajor, minutes } from '../kernel/index.js'
-import { count, hash64, mean, share, sum, type VelocityFeatures } from '../operators/index.js'
+import { count, fraudShare, mean, sum, type VelocityFeatures } from '../operators/index.js'
 import type { ArrivedTransaction, Decision, Label } from '../schemas/avro/index.js'
 import {
   type DecideFunction,
@@ -47,7 +47,11 @@ export function fraudTopology(options: FraudOptions): Topology {
   const app = topology(options.app)
   const labels =
     options.labels &&
-    app.source('labels', options.labels, { eventTime: label => label.event_time, outOfOrderness: days(30), role: 'labels' })
+    app.source('labels', options.labels, {
+      eventTime: label => label.event_time,
+      outOfOrderness: days(30),
+      role: 'labels',
+    })
   const payments = app
     .source('transactions', options.transactions, { eventTime: t => t.event_time, outOfOrderness: minutes(10) })
     .keyBy('by-customer', t => t.customer_id)
@@ -63,19 +67,22 @@ export function fraudTopology(options: FraudOptions): Topology {
   const scored = payments
     .via<ArrivedTransaction>('calendar', transactionFeatures(featureSet))
     .keyBy('customer-key', t => t.customer_id)
-    .velocity('customer', { amount: t => t.amount_minor }, velocityFeatures(featureSet, 'customer'), { lateness, lateAfter })
+    .velocity('customer', { amount: t => t.amount_minor }, velocityFeatures(featureSet, 'customer'), {
+      lateness,
+      lateAfter,
+    })
     .keyBy('terminal-key', t => t.terminal_id)
     .velocity('terminal', { amount: t => t.amount_minor }, velocityFeatures(featureSet, 'terminal'), {
       lateness,
       labels: {
         stream: terminalLabels,
-        identityOf: t => hash64(t.customer_id, t.transaction_id),
-        of: label => ({
-          identity: hash64(label.customer_id, label.transaction_id),
-          eventTime: label.event_time,
-          availableAt: label.available_at,
-          fraud: label.label === 'fraud',
-        }),
+        identity: [t => t.customer_id, t => t.transaction_id],
+        label: {
+          identity: [l => l.customer_id, l => l.transaction_id],
+          eventTime: l => l.event_time,
+          availableAt: l => l.available_at,
+          fraud: l => l.label === 'fraud',
+        },
       },
     })
   const judged = options.model ? scored.score('model', { model: options.model }) : scored
@@ -118,7 +125,7 @@ function velocityFeature(feature: VelocityFeature) {
     count: () => count(),
     mean_amount: () => mean('amount', { per }),
     sum_amount: () => sum('amount', { per }),
-    fraud_share: () => share(),
+    fraud_share: () => fraudShare(),
   }
   const window = aggregates[feature.aggregate]().over(days(feature.window_days))
   const delayed = feature.delay_days > 0 ? window.delayedBy(days(feature.delay_days)) : window
@@ -129,7 +136,8 @@ function velocityFeature(feature: VelocityFeature) {
 function dedupeHorizon(set: FeatureSet): DurationMs {
   let longest = hours(24)
   for (const feature of set.features) {
-    if (feature.kind === 'velocity') longest = days(Math.max(longest / days(1), feature.window_days + feature.delay_days))
+    if (feature.kind === 'velocity')
+      longest = days(Math.max(longest / days(1), feature.window_days + feature.delay_days))
   }
   return (longest + lateness) as DurationMs
 }
@@ -166,7 +174,6 @@ function fraudPolicy(options: FraudOptions): DecideFunction<ArrivedTransaction, 
     },
   }
 }
-
 
 /** Name under which the scoring step asks for its model. */
 export const championModel = 'champion'

@@ -1,11 +1,14 @@
 /** A topology for people: text or mermaid. */
-import { describeGraph, type StepDescription } from './plan.js'
+
 import type { Graph } from './graph.js'
+import { describeGraph, type StepDescription } from './plan.js'
 
 export function describeText(graph: Graph): string {
   const lines = [`topology ${graph.app}`]
   for (const step of describeGraph(graph)) {
-    lines.push(`  ${step.step.padEnd(20)} ${step.kind.padEnd(10)} ${step.inputs.length ? `<- ${step.inputs.join(', ')}` : ''}`.trimEnd())
+    lines.push(
+      `  ${step.step.padEnd(20)} ${step.kind.padEnd(10)} ${step.inputs.length ? `<- ${step.inputs.join(', ')}` : ''}`.trimEnd(),
+    )
     for (const feature of step.features) lines.push(`  ${''.padEnd(20)}   ${feature}`)
   }
   return `${lines.join('\n')}\n`

@@ -18,6 +18,7 @@ import {
   type VelocityLabels,
   type VelocityOptions,
   velocity,
+  withFeatures,
 } from '../operators/index.js'
 import type { SinkFormat, SourceFormat } from './formats.js'
 import { type DecideFunction, Graph, type SinkNode, type SourceNode } from './graph.js'
@@ -67,56 +68,73 @@ export interface ModelReference {
 
 export const modelNamed = (modelName: string): ModelReference => ({ modelName })
 
-export class Stream<T> {
+/** Features by name; undefined while missing. */
+export type FeaturesOf<F extends string> = Readonly<Record<F, number | undefined>>
+
+/** Records of type T on their way, with the features F that earlier steps have computed for them. */
+export class Stream<T, F extends string = never> {
   protected readonly graph: Graph
   readonly step: string
+  readonly features: readonly string[]
 
-  constructor(graph: Graph, step: string) {
+  constructor(graph: Graph, step: string, features: readonly string[] = []) {
     this.graph = graph
     this.step = step
+    this.features = features
   }
 
-  protected operator(name: string, spec: OperatorSpec, sides: readonly Stream<unknown>[] = []): void {
+  /** Plugs in any operator; what the named methods do for the built-in ones. */
+  via<U = T, G extends string = never>(
+    name: string,
+    spec: OperatorSpec,
+    ...sides: readonly Stream<unknown, string>[]
+  ): Stream<U, F | G> {
     this.graph.add({ kind: 'operator', name, inputs: [this.step, ...sides.map(side => side.step)], spec })
+    return new Stream<U, F | G>(this.graph, name, [...this.features, ...spec.features])
   }
 
-  /** Plugs in any operator; what the named methods below do for the built-in ones. */
-  via<U>(name: string, spec: OperatorSpec, ...sides: readonly Stream<unknown>[]): Stream<U> {
-    this.operator(name, spec, sides)
-    return new Stream<U>(this.graph, name)
+  map<U>(name: string, apply: (value: T) => U): Stream<U, F> {
+    return this.via<U>(name, map(apply))
   }
 
-  map<U>(name: string, apply: (value: T) => U): Stream<U> {
-    return this.via(name, map(apply))
+  /** Like map, with the features so far: `.withFeatures('join', (payment, f) => ({ ...payment, ...f }))`. */
+  withFeatures<U>(name: string, apply: (value: T, features: FeaturesOf<F>) => U): Stream<U, F> {
+    return this.via<U>(name, withFeatures(this.features, apply as (value: T, features: FeaturesOf<string>) => U))
   }
 
-  filter(name: string, keep: (value: T) => boolean): Stream<T> {
+  filter(name: string, keep: (value: T) => boolean): Stream<T, F> {
     return this.via(name, filter(keep))
   }
 
-  flatMap<U>(name: string, apply: (value: T) => readonly U[]): Stream<U> {
-    return this.via(name, flatMap(apply))
+  flatMap<U>(name: string, apply: (value: T) => readonly U[]): Stream<U, F> {
+    return this.via<U>(name, flatMap(apply))
   }
 
   /** Both streams as one, in the epoch's order. */
-  merge<U>(name: string, other: Stream<U>): Stream<T | U> {
-    return this.via(name, map((value: T | U) => value), other)
+  merge<U>(name: string, other: Stream<U, string>): Stream<T | U, F> {
+    return this.via<T | U>(
+      name,
+      map((value: T | U) => value),
+      other,
+    )
   }
 
-  /** A side output: what `select` picks, as a stream of its own beside this one, which goes on unchanged. */
-  sideOutput(name: string, select: (value: T) => boolean): Stream<T> {
+  /** A side output: what `select` picks, as a stream of its own; this one goes on unchanged. */
+  sideOutput<U extends T>(name: string, select: (value: T) => value is U): Stream<U, F>
+  sideOutput(name: string, select: (value: T) => boolean): Stream<T, F>
+  sideOutput(name: string, select: (value: T) => boolean): Stream<T, F> {
     return this.filter(name, select)
   }
 
-  keyBy(name: string, keyOf: (value: T) => string): KeyedStream<T> {
+  keyBy(name: string, keyOf: (value: T) => string): KeyedStream<T, F> {
     this.graph.add({ kind: 'keyBy', name, input: this.step, keyOf: keyOf as (value: unknown) => string })
-    return new KeyedStream<T>(this.graph, name)
+    return new KeyedStream<T, F>(this.graph, name, this.features)
   }
 
   /** Scores the features gathered so far; the score travels with the record. State after this is refused. */
-  score(name: string, options: { readonly model: ModelReference }): Stream<T> {
+  score(name: string, options: { readonly model: ModelReference }): Stream<T, F> {
     this.graph.add({ kind: 'score', name, input: this.step, modelName: options.model.modelName })
-    return new Stream<T>(this.graph, name)
+    return new Stream<T, F>(this.graph, name, this.features)
   }
 
   /** Turns each record, its features and score into a decision. */
@@ -139,32 +157,35 @@ export class Stream<T> {
   }
 }
 
-export class KeyedStream<T> extends Stream<T> {
+type ValuesOf<T> = Readonly<Record<string, (value: T) => number>>
+type LabelOptions<T, L> = VelocityLabels<T, L> & { readonly stream: KeyedStream<L, never> }
+
+export class KeyedStream<T, F extends string = never> extends Stream<T, F> {
   /**
    * Exact sliding-window features per key.
    * @param values integers to aggregate, by name: `{ amount: t => t.amount_minor }`
    * @param features by name: `{ nb_tx_1day: count().over(days(1)) }`
    */
-  velocity<V extends Readonly<Record<string, (value: T) => number>>, L = never>(
+  velocity<V extends ValuesOf<T>, W extends VelocityFeatures<V, T>, L = never>(
     name: string,
     values: V,
-    features: VelocityFeatures<V, T>,
-    options: VelocityOptions & { readonly labels?: VelocityLabels<T, L> & { readonly stream: KeyedStream<L> } } = {},
-  ): Stream<T> {
+    features: W,
+    options: VelocityOptions & { readonly labels?: LabelOptions<T, L> } = {},
+  ): KeyedStream<T, F | (keyof W & string)> {
     const { labels, ...rest } = options
-    this.operator(name, velocity({ ...rest, values, features, ...(labels && { labels }) }), labels ? [labels.stream] : [])
-    return new Stream<T>(this.graph, name)
+    const spec = velocity<V, T, L>({ ...rest, values, features, ...(labels && { labels }) })
+    this.via(name, spec, ...(labels ? [labels.stream] : []))
+    return new KeyedStream(this.graph, name, [...this.features, ...spec.features])
   }
 
   /** Drops repeats of an id within a horizon of event time, in any order of delivery. */
-  dedupe(name: string, options: DedupeOptions<T>): KeyedStream<T> {
-    this.operator(name, dedupe(options))
-    return new KeyedStream<T>(this.graph, name)
+  dedupe(name: string, options: DedupeOptions<T>): KeyedStream<T, F> {
+    this.via(name, dedupe(options))
+    return new KeyedStream<T, F>(this.graph, name, this.features)
   }
 
   /** Your own operator, with state and timers. */
-  process<U, S>(name: string, spec: ProcessSpec<T, U, S>): Stream<U> {
-    this.operator(name, process(spec))
-    return new Stream<U>(this.graph, name)
+  process<U, S>(name: string, spec: ProcessSpec<T, U, S>): Stream<U, F> {
+    return this.via<U>(name, process(spec))
   }
 }

@@ -1,5 +1,6 @@
 export { describeMermaid, describeText } from './describe.js'
 export {
+  type FeaturesOf,
   KeyedStream,
   type ModelReference,
   modelNamed,

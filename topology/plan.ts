@@ -32,7 +32,10 @@ export function compile(graph: Graph): Plan {
   const sources = steps.filter(node => node.kind === 'source').sort((a, b) => a.rank - b.rank)
   const sinks = steps.filter(node => node.kind === 'sink')
   if (sources.length === 0 || sinks.length === 0) {
-    throw new WeirError('EMPTY_TOPOLOGY', `topology '${graph.app}' has ${sources.length} sources, ${sinks.length} sinks`)
+    throw new WeirError(
+      'EMPTY_TOPOLOGY',
+      `topology '${graph.app}' has ${sources.length} sources, ${sinks.length} sinks`,
+    )
   }
   checkSinkTopics(sinks)
   const scored = descendants(steps, node => node.kind === 'score' || node.kind === 'decide')
@@ -53,7 +56,8 @@ export function compile(graph: Graph): Plan {
   for (const node of steps) {
     if (node.kind !== 'operator') continue
     for (const feature of node.spec.features) {
-      if (featureNames.includes(feature)) throw new WeirError('DUPLICATE_STEP', `two steps compute feature '${feature}'`)
+      if (featureNames.includes(feature))
+        throw new WeirError('DUPLICATE_STEP', `two steps compute feature '${feature}'`)
       featureNames.push(feature)
     }
   }

@@ -1,6 +1,7 @@
 /** Stateless operators: map, filter, flatMap. Functions given to them are pure (I3). */
-import type { OperatorSpec, Row, RowOutput, StepContext } from '../contract.js'
+
 import { OutputAdapter } from '../adapter.js'
+import type { OperatorSpec, Row, RowOutput, StepContext } from '../contract.js'
 
 function stateless(kind: string, create: OperatorSpec['create'], passesRows = false): OperatorSpec {
   return { kind, stateful: false, passesRows, features: [], parameters: {}, create }
@@ -20,6 +21,26 @@ export function filter<T>(keep: (value: T) => boolean): OperatorSpec {
     () => ({ onRow: (row: Row, out: RowOutput) => !keep(row.value as T) || out.push(row) }),
     true,
   )
+}
+
+/** A value out for each value in, made of it and its features so far; a missing feature is undefined. */
+export function withFeatures<T, U>(
+  names: readonly string[],
+  apply: (value: T, features: Readonly<Record<string, number | undefined>>) => U,
+): OperatorSpec {
+  return stateless('with-features', (context: StepContext) => {
+    const columns = names.map(name => ({ name, column: context.featureColumn(name) }))
+    return {
+      onRow: (row: Row, out: RowOutput) => {
+        const features: Record<string, number | undefined> = {}
+        for (const { name, column } of columns) {
+          const value = row.features[column]!
+          features[name] = Number.isNaN(value) ? undefined : value
+        }
+        return out.push(context.derive(row, apply(row.value as T, features)))
+      },
+    }
+  })
 }
 
 /** Any number of values out for each value in, in the order of the array. */

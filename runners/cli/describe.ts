@@ -26,7 +26,9 @@ export const describeVerb: Verb = {
     const { graph } = defaultTopology({ transactions: records('transactions'), labels: records('labels') })
     const plan = compile(graph)
     if (format === 'json') {
-      io.out(`${JSON.stringify({ app: graph.app, fingerprint: plan.fingerprint, steps: describeGraph(graph) }, null, 2)}\n`)
+      io.out(
+        `${JSON.stringify({ app: graph.app, fingerprint: plan.fingerprint, steps: describeGraph(graph) }, null, 2)}\n`,
+      )
     } else {
       io.out(format === 'mermaid' ? describeMermaid(graph) : describeText(graph))
     }

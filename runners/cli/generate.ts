@@ -2,7 +2,13 @@ import { createWriteStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
-import { generate, type GeneratedTransaction, handbookCsvHeader, toHandbookCsvLine, toTransactionJsonLine } from '../../fraud/index.js'
+import {
+  type GeneratedTransaction,
+  generate,
+  handbookCsvHeader,
+  toHandbookCsvLine,
+  toTransactionJsonLine,
+} from '../../fraud/index.js'
 import { messageOf, WeirError } from '../../kernel/index.js'
 import { parseFlags, required, text, type Verb, wholeNumber } from './verb.js'
 
@@ -39,7 +45,8 @@ export const generateVerb: Verb = {
     })
     const output = required(values, 'output')
     const match = /\.(csv|ndjson)(\.gz)?$/.exec(output)
-    if (match === null) throw new WeirError('USAGE', `--output '${output}' ends in none of .csv, .csv.gz, .ndjson, .ndjson.gz`)
+    if (match === null)
+      throw new WeirError('USAGE', `--output '${output}' ends in none of .csv, .csv.gz, .ndjson, .ndjson.gz`)
     const bounds = { min: 1, max: Number.MAX_SAFE_INTEGER }
     const customers = wholeNumber(values, 'customers', { ...bounds, fallback: 5_000 })
     const start = text(values, 'start')
@@ -47,7 +54,9 @@ export const generateVerb: Verb = {
     const transactions = generate({
       seed: wholeNumber(values, 'seed', { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: 1 }),
       customers,
-      ...(text(values, 'terminals') !== undefined && { terminals: wholeNumber(values, 'terminals', { ...bounds, fallback: 1 }) }),
+      ...(text(values, 'terminals') !== undefined && {
+        terminals: wholeNumber(values, 'terminals', { ...bounds, fallback: 1 }),
+      }),
       days: wholeNumber(values, 'days', { ...bounds, fallback: 60 }),
       ...(start !== undefined && { startDate: start }),
     })
@@ -59,7 +68,11 @@ export const generateVerb: Verb = {
     } catch (error) {
       throw new WeirError('OUTPUT_UNWRITABLE', `cannot write ${output}: ${messageOf(error)}`, { cause: error })
     }
-    io.out(values.json === true ? `${JSON.stringify(counts)}\n` : `${counts.transactions} transactions, ${counts.frauds} of them fraud\n`)
+    io.out(
+      values.json === true
+        ? `${JSON.stringify(counts)}\n`
+        : `${counts.transactions} transactions, ${counts.frauds} of them fraud\n`,
+    )
     return 0
   },
 }
@@ -85,11 +98,17 @@ function* chunks(
   if (lines.length > 0) yield `${lines.join('\n')}\n`
 }
 
-function* csv(transactions: Iterable<GeneratedTransaction>, counts: { transactions: number; frauds: number }): Generator<string> {
+function* csv(
+  transactions: Iterable<GeneratedTransaction>,
+  counts: { transactions: number; frauds: number },
+): Generator<string> {
   yield `${handbookCsvHeader}\n`
   yield* chunks(transactions, counts, toHandbookCsvLine)
 }
 
-function ndjson(transactions: Iterable<GeneratedTransaction>, counts: { transactions: number; frauds: number }): Generator<string> {
+function ndjson(
+  transactions: Iterable<GeneratedTransaction>,
+  counts: { transactions: number; frauds: number },
+): Generator<string> {
   return chunks(transactions, counts, toTransactionJsonLine)
 }

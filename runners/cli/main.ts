@@ -7,9 +7,18 @@ import type { Verb, VerbIo } from './verb.js'
 
 /** Verbs are loaded when they are called: `weir --help` must not wait for ONNX Runtime. */
 const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb> }>> = {
-  replay: { summary: 'backtest: run the topology over a file', load: async () => (await import('./replay.js')).replayVerb },
-  generate: { summary: 'simulated transactions, seeded', load: async () => (await import('./generate.js')).generateVerb },
-  describe: { summary: 'the topology as text, mermaid or JSON', load: async () => (await import('./describe.js')).describeVerb },
+  replay: {
+    summary: 'backtest: run the topology over a file',
+    load: async () => (await import('./replay.js')).replayVerb,
+  },
+  generate: {
+    summary: 'simulated transactions, seeded',
+    load: async () => (await import('./generate.js')).generateVerb,
+  },
+  describe: {
+    summary: 'the topology as text, mermaid or JSON',
+    load: async () => (await import('./describe.js')).describeVerb,
+  },
 }
 
 function usage(): string {
@@ -48,7 +57,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     return await verb.run(rest, io)
   } catch (error) {
     err(`${oneLine(error)}\n`)
-    if (debug && error instanceof Error) err(`${error.stack}\n${error.cause instanceof Error ? error.cause.stack : ''}\n`)
+    if (debug && error instanceof Error)
+      err(`${error.stack}\n${error.cause instanceof Error ? error.cause.stack : ''}\n`)
     return isWeirError(error, 'USAGE') ? 2 : 1
   } finally {
     process.removeListener('SIGINT', stop)

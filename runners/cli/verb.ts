@@ -45,7 +45,11 @@ export function required(values: Values, name: string): string {
 }
 
 /** A whole number within bounds. @throws WeirError USAGE */
-export function wholeNumber(values: Values, name: string, bounds: { min: number; max: number; fallback: number }): number {
+export function wholeNumber(
+  values: Values,
+  name: string,
+  bounds: { min: number; max: number; fallback: number },
+): number {
   const value = text(values, name)
   if (value === undefined) return bounds.fallback
   const number = Number(value)

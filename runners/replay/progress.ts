@@ -22,7 +22,9 @@ export function createProgress(write: (text: string) => void, interactive: boole
       const perSecond = Math.round(records / ((now - startedAt) / 1_000))
       const figures = `${(share * 100).toFixed(1).padStart(5)} %  ${records} records  ${perSecond}/s`
       const filled = Math.round(share * barWidth)
-      write(interactive ? `\r[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${figures}` : `replay: ${figures}\n`)
+      write(
+        interactive ? `\r[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${figures}` : `replay: ${figures}\n`,
+      )
     },
     finish: () => {
       if (interactive && drawn) write('\r\u001b[K')

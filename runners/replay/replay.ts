@@ -6,15 +6,21 @@
  */
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Clock, WeirError } from '../../kernel/index.js'
-import { championModel, defaultFeatureSet, defaultRuleSet, defaultTopology, loadFeatureSet, loadRuleSet } from '../../fraud/index.js'
+import {
+  championModel,
+  defaultFeatureSet,
+  defaultRuleSet,
+  defaultTopology,
+  loadFeatureSet,
+  loadRuleSet,
+} from '../../fraud/index.js'
+import { assertNever, type Clock, messageOf, WeirError } from '../../kernel/index.js'
 import { FileLog } from '../../log/file/index.js'
 import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
-import { compile, type Plan } from '../../topology/index.js'
-import { Slot } from '../slot/index.js'
-import { journalTopicOf, readJournal } from '../slot/index.js'
+import { compile } from '../../topology/index.js'
+import { journalTopicOf, readJournal, Slot, type SlotEvent } from '../slot/index.js'
 import { fileDeadLetters } from './dead-letters.js'
-import { inputFormat } from './formats.js'
+import { fileKind, inputFormat } from './formats.js'
 import { checkSameJob, jobIdentity, type ReplayArguments } from './job.js'
 import { loadModel } from './models.js'
 import type { Progress } from './progress.js'
@@ -36,24 +42,37 @@ export interface ReplayOutcome {
   readonly phasesMs: ReadonlyMap<string, number>
 }
 
-export async function replay(
-  args: ReplayArguments,
-  io: { readonly clock: Clock; readonly progress: Progress; readonly signal: AbortSignal; readonly warn: (text: string) => void },
-): Promise<ReplayOutcome> {
+export interface ReplayIo {
+  readonly clock: Clock
+  readonly progress: Progress
+  /** Aborting it stops the replay after the epoch that is running; the same command then resumes. */
+  readonly signal: AbortSignal
+  readonly warn: (text: string) => void
+}
+
+/** @throws WeirError INPUT_UNREADABLE, OUTPUT_UNWRITABLE, REPLAY_MISMATCH, MODEL_CONTRACT, … */
+export async function replay(args: ReplayArguments, io: ReplayIo): Promise<ReplayOutcome> {
   const directory = `${args.output}.replay`
   const deadLetterPath = `${args.output}.dead-letter.ndjson`
-  const identity = await jobIdentity(args)
+  const job = await jobIdentity(args)
   const featureSet = args.features === undefined ? defaultFeatureSet() : loadFeatureSet(args.features)
   const ruleSet = args.rules === undefined ? defaultRuleSet() : loadRuleSet(args.rules)
-  if (args.fresh || !existsSync(directory)) {
-    for (const path of [directory, args.output, deadLetterPath]) rmSync(path, { recursive: true, force: true })
-  }
-  mkdirSync(directory, { recursive: true })
-  const { format, log } = await openInput(args, directory, deadLetterPath)
+  const model = await loadModel(args.model)
+  prepareFolders(args, directory, deadLetterPath)
+  const log = await FileLog.open({
+    input: { path: args.input, topic: 'transactions', hasHeader: fileKind(args.input) === 'csv' },
+    outputs: new Map([
+      ['decisions', args.output],
+      ['transactions.dead-letter', deadLetterPath],
+    ]),
+    journal: { topic: journalTopicOf(app), path: join(directory, 'journal') },
+  })
   try {
-    const model = await loadModel(args.model)
+    const format = inputFormat(args, log.headerLines === 0 ? undefined : log.header())
     const plan = compile(defaultTopology({ transactions: format, labels: null, featureSet, ruleSet }).graph)
-    await checkJournal(log, plan, identity)
+    const head = await readJournal(log, { topic: journalTopicOf(app), partition: 0 }, () => {})
+    if (head !== undefined) checkSameJob(head.genesis.job, job)
+    if (log.epochsGivenUp > 0) io.warn(`${log.epochsGivenUp} epochs are decided again: their output is not on disk`)
     const backend = await openRocksDb(join(directory, 'state'))
     try {
       const keyGroups = keyGroupsFor(args.partitions)
@@ -72,21 +91,76 @@ export async function replay(
           key_groups: keyGroups,
           partitions: [{ topic: 'transactions', count: args.partitions }],
           start: [{ topic: 'transactions', partition: 0, offset: '0' }],
-          job: identity,
+          job,
         },
         deadLetters: fileDeadLetters(log.headerLines),
         stampOf: row => ({ nowMs: row.at, timingsUs: null }),
-        onEvent: event => {
-          if (event.kind === 'excluded') io.warn(`record ${event.position} is dead-lettered: ${event.message}`)
-          if (event.kind === 'model-failed') io.warn(`epoch ${event.epoch}: the model failed on ${event.rows} rows`)
-          if (event.kind === 'replayed') io.warn(`resumed: ${event.epochs} epochs, ${event.records} records replayed`)
-        },
+        onEvent: event => io.warn(inWords(event)),
       })
-      return await run(slot, log, directory, io)
+      const interrupted = await run(slot, log, io)
+      const outcome = { summary: summaryOf(slot.counts), interrupted, phasesMs: slot.phases.totalsMs }
+      await slot.close()
+      return outcome
     } finally {
       await backend.close()
     }
   } finally {
     await log.close()
+    await model.close()
+  }
+}
+
+/** @returns true when it was stopped before the end */
+async function run(slot: Slot, log: FileLog, io: ReplayIo): Promise<boolean> {
+  await slot.start()
+  let records = 0
+  while (!io.signal.aborted) {
+    const result = await slot.step()
+    if (result.kind === 'finished') return false
+    if (result.kind === 'committed') records += result.records
+    const { bytesRead, bytesTotal } = log.progress()
+    io.progress.update(bytesRead, bytesTotal, records)
+  }
+  return true
+}
+
+/** An unfinished replay leaves its directory; without one, or with --fresh, everything starts from nothing. */
+function prepareFolders(args: ReplayArguments, directory: string, deadLetterPath: string): void {
+  try {
+    if (args.fresh || !existsSync(directory)) {
+      for (const path of [directory, args.output, deadLetterPath]) rmSync(path, { recursive: true, force: true })
+    }
+    mkdirSync(directory, { recursive: true })
+  } catch (error) {
+    throw new WeirError('OUTPUT_UNWRITABLE', `cannot write beside ${args.output}: ${messageOf(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+function summaryOf(counts: ReadonlyMap<string, number>): ReplaySummary {
+  const count = (name: string): number => counts.get(name) ?? 0
+  return {
+    lines: count('records'),
+    blank_lines: count('blank'),
+    decisions: count('decisions'),
+    duplicates: count('duplicates'),
+    conflicts: count('conflicts'),
+    dead_letters: count('dead_letters'),
+  }
+}
+
+function inWords(event: SlotEvent): string {
+  switch (event.kind) {
+    case 'recovering':
+      return `recovering: ${event.reason}`
+    case 'replayed':
+      return `resumed: ${event.records} records in ${event.epochs} epochs folded again`
+    case 'excluded':
+      return `record ${event.position} is dead-lettered: ${event.message}`
+    case 'model-failed':
+      return `epoch ${event.epoch}: the model failed on ${event.rows} rows; their decisions are degraded`
+    default:
+      return assertNever(event)
   }
 }

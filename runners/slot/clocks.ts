@@ -38,11 +38,7 @@ export class Clocks {
   }
 
   /** The clocks after an epoch that read up to these event times; this object stays as it is until `restore`. */
-  after(
-    seen: ReadonlyMap<string, number>,
-    nowMs: number,
-    idleAfterMs: number,
-  ): readonly PartitionClock[] {
+  after(seen: ReadonlyMap<string, number>, nowMs: number, idleAfterMs: number): readonly PartitionClock[] {
     const clocks: PartitionClock[] = []
     for (const [key, state] of this.#states) {
       const at = seen.get(key)

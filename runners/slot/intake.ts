@@ -5,9 +5,9 @@
  * in offset order; a log with a total order is taken in that order. A record that does not decode becomes a dead letter
  * before anything is mutated (I7). Rows never refer to the reader's buffer.
  */
-import { crc32, days, type DurationMs, type EventTimeMs } from '../../kernel/index.js'
+import { crc32, type DurationMs, days, type EventTimeMs } from '../../kernel/index.js'
 import { type LogReader, type Offset, offset, type RecordBatch } from '../../log/index.js'
-import { type Row, type SourcePosition } from '../../operators/index.js'
+import type { Row, SourcePosition } from '../../operators/index.js'
 import { RecordError } from '../../schemas/avro/index.js'
 import type { Plan, SourceNode } from '../../topology/index.js'
 import { clockKey } from './clocks.js'

@@ -123,7 +123,8 @@ export async function readJournal(
           if (genesis === undefined) throw corrupt(`epoch ${record.epoch} stands before any genesis record`)
           const expected = (last?.epoch ?? 0) + 1
           if (record.epoch !== expected) throw corrupt(`epoch ${record.epoch} where ${expected} was due`)
-          if (record.previous !== lastHash) throw corrupt(`epoch ${record.epoch} does not follow from the one before it`)
+          if (record.previous !== lastHash)
+            throw corrupt(`epoch ${record.epoch} does not follow from the one before it`)
           lastHash = sha256Hex(bytes)
           last = record
           await visit(record, lastHash)

@@ -13,7 +13,16 @@ import { defined, type EventTimeMs, eventTime, messageOf, WeirError } from '../.
 import type { OperatorSpec, Row, RowOutput, StepContext, StepRuntime } from '../../operators/index.js'
 import { featureColumns, type Model } from '../../scoring/index.js'
 import { StateMiss, type StateStore, type StepState } from '../../state/index.js'
-import type { BoundDecide, DecideContext, KeyOf, ModelIdentity, OperatorNode, Plan, ScoreNode, SinkNode } from '../../topology/index.js'
+import type {
+  BoundDecide,
+  DecideContext,
+  KeyOf,
+  ModelIdentity,
+  OperatorNode,
+  Plan,
+  ScoreNode,
+  SinkNode,
+} from '../../topology/index.js'
 import type { Phases } from './phases.js'
 
 /** An operator threw on a record. */
@@ -379,7 +388,8 @@ export class Pipeline {
 
   #modelOf(node: ScoreNode): Model {
     const model = this.#models.get(node.modelName)
-    if (model === undefined) throw new WeirError('UNKNOWN_MODEL', `step '${node.name}' asks for model '${node.modelName}'`)
+    if (model === undefined)
+      throw new WeirError('UNKNOWN_MODEL', `step '${node.name}' asks for model '${node.modelName}'`)
     return model
   }
 

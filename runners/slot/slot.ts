@@ -12,7 +12,7 @@
  *   I7 a record on which an operator throws is left out of a second run and dead-lettered, a bounded number of times.
  * Calls must not overlap: one `step` at a time.
  */
-import { assert, type Clock, defined, type DurationMs, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
+import { assert, type Clock, type DurationMs, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
 import type { Log, LogCommitter, LogReader, Position } from '../../log/index.js'
 import type { Row } from '../../operators/index.js'
 import type { Model } from '../../scoring/index.js'
@@ -176,7 +176,7 @@ export class Slot {
       if (result.kind === 'committed') this.#recoveries = 0
       return result
     } catch (error) {
-      if (!isWeirError(error, 'COMMIT_INDEFINITE')) {
+      if (!isPassing(error)) {
         this.#lifecycle.transition('failed')
         throw error
       }
@@ -220,7 +220,11 @@ export class Slot {
     for (;;) {
       const running = defined(this.#running, 'running slot')
       try {
-        await this.#attempt(running, input, [...exclusions.values()].map(exclusion => exclusion.at))
+        await this.#attempt(
+          running,
+          input,
+          [...exclusions.values()].map(exclusion => exclusion.at),
+        )
         return
       } catch (error) {
         if (!(error instanceof RecordFault)) throw error
@@ -284,7 +288,11 @@ export class Slot {
     await running.committer.commit([
       ...running.writers.flatMap(writer => writer.appends()),
       ...deadLetterAppends(this.#options.deadLetters, input.deadLetters, running.deadLetterPartitions),
-      { topic: journalTopicOf(plan.app), partition: this.#options.slot, records: [{ key: null, value: encoded.bytes }] },
+      {
+        topic: journalTopicOf(plan.app),
+        partition: this.#options.slot,
+        records: [{ key: null, value: encoded.bytes }],
+      },
     ])
     this.#crashAt('committed')
     running.counts = counts
@@ -331,14 +339,17 @@ export class Slot {
     for (;;) {
       if (++this.#recoveries > this.#limits.recoveriesMax) {
         this.#lifecycle.transition('failed')
-        throw new WeirError('EPOCH_FAILED', `${this.#limits.recoveriesMax} recoveries without a committed epoch; last: ${reason}`)
+        throw new WeirError(
+          'EPOCH_FAILED',
+          `${this.#limits.recoveriesMax} recoveries without a committed epoch; last: ${reason}`,
+        )
       }
       try {
         await this.#recover(reason)
         this.#lifecycle.transition('running')
         return
       } catch (error) {
-        if (isWeirError(error, 'COMMIT_INDEFINITE')) continue
+        if (isPassing(error)) continue
         this.#lifecycle.transition('failed')
         throw error
       }
@@ -385,7 +396,9 @@ export class Slot {
       fingerprint: plan.fingerprint,
     }
     const { bytes, hash } = encodeJournalRecord(record)
-    await committer.commit([{ topic: journalTopicOf(plan.app), partition: slot, records: [{ key: null, value: bytes }] }])
+    await committer.commit([
+      { topic: journalTopicOf(plan.app), partition: slot, records: [{ key: null, value: bytes }] },
+    ])
     this.#crashAt('genesis-written')
     return { genesis: record, genesisHash: hash, last: undefined, lastHash: hash }
   }
@@ -402,7 +415,9 @@ export class Slot {
       reader,
       pipeline,
       clocks,
-      writers: await Promise.all(plan.sinks.map(async sink => new SinkWriter(sink, await log.partitionCount(sink.topic)))),
+      writers: await Promise.all(
+        plan.sinks.map(async sink => new SinkWriter(sink, await log.partitionCount(sink.topic))),
+      ),
       deadLetterPartitions: await log.partitionCount(this.#options.deadLetters.topic),
       generation: (head.last?.generation ?? 0) + 1,
       epoch: 0,
@@ -425,7 +440,7 @@ export class Slot {
       const standing = reader.positions().find(p => p.topic === position.topic && p.partition === position.partition)
       if (String(standing?.offset) !== position.offset) reader.seek(toPosition(position))
     }
-    assert(running.hash === head.lastHash, 'the replay ends at the journal\'s last record')
+    assert(running.hash === head.lastHash, "the replay ends at the journal's last record")
     this.#running = running
     this.#epochsSinceWriteBack = epochs
     if (epochs > 0) this.#options.onEvent?.({ kind: 'replayed', epochs, records })
@@ -463,6 +478,11 @@ export class Slot {
   #crashAt(point: CrashPoint): void {
     this.#options.crashAt?.(point)
   }
+}
+
+/** Worth another try from the committed position (I5). A fenced slot is not: somebody else runs it. */
+function isPassing(error: unknown): boolean {
+  return isWeirError(error, 'COMMIT_INDEFINITE') || isWeirError(error, 'BACKEND_FAILED')
 }
 
 /** Idle keys expire by event time, but never faster than the log's own clock: no record can expire another's key. */

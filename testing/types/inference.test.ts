@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { days, eventTime, isWeirError } from '../../kernel/index.js'
 import { count, mean } from '../../operators/index.js'
-import { int64 } from '../../state/index.js'
+import { intCodec } from '../../state/index.js'
 import { compile, json, modelNamed, toJson, topology } from '../../topology/index.js'
 
 interface Payment {
@@ -26,7 +26,12 @@ test('values are inferred through every step', () => {
     .keyBy('by-customer', p => p.customer)
     .velocity('spend', { amount: p => p.cents }, { nb: count().over(days(1)), avg: mean('amount').over(days(7)) })
     .map('amount', p => p.cents)
-  amounts.map('double', n => n * 2).to('doubles', toJson<number>('n', n => String(n)))
+  amounts
+    .map('double', n => n * 2)
+    .to(
+      'doubles',
+      toJson<number>('n', n => String(n)),
+    )
   // @ts-expect-error a number has no field `cents`
   amounts.map('wrong', n => n.cents)
   assert.equal(compile(app.graph).featureNames.join(), 'nb,avg')
@@ -51,7 +56,7 @@ test('state has the type it was declared with', () => {
   source()
     .keyBy('by-customer', p => p.customer)
     .process('total', {
-      state: state => ({ total: state.value('total', int64) }),
+      state: state => ({ total: state.value('total', intCodec) }),
       create: ({ state }) => ({
         onRecord: (p, _at, to: { emit(value: number): boolean }) => {
           const total = (state.total.get() ?? 0) + p.cents
@@ -80,17 +85,39 @@ const codeOf = (build: () => void): string | undefined => {
 }
 
 test('what types cannot see is refused when the topology is built', () => {
-  assert.equal(codeOf(() => source().map('same', p => p).map('same', p => p)), 'DUPLICATE_STEP')
-  assert.equal(codeOf(() => source().map('Not a name', p => p)), 'INVALID_STEP_NAME')
-  assert.equal(codeOf(() => compile(topology('empty').graph)), 'EMPTY_TOPOLOGY')
+  assert.equal(
+    codeOf(() =>
+      source()
+        .map('same', p => p)
+        .map('same', p => p),
+    ),
+    'DUPLICATE_STEP',
+  )
+  assert.equal(
+    codeOf(() => source().map('Not a name', p => p)),
+    'INVALID_STEP_NAME',
+  )
+  assert.equal(
+    codeOf(() => compile(topology('empty').graph)),
+    'EMPTY_TOPOLOGY',
+  )
 
   const unkeyed = topology('types')
   source(unkeyed)
     .keyBy('by-customer', p => p.customer)
     .map('new-value', p => ({ ...p }))
-    .via<Payment>('spend', { kind: 'mine', stateful: true, features: [], parameters: {}, create: () => ({ onRow: () => true }) })
+    .via<Payment>('spend', {
+      kind: 'mine',
+      stateful: true,
+      features: [],
+      parameters: {},
+      create: () => ({ onRow: () => true }),
+    })
     .to('out', out)
-  assert.equal(codeOf(() => compile(unkeyed.graph)), 'UNKEYED_STATE')
+  assert.equal(
+    codeOf(() => compile(unkeyed.graph)),
+    'UNKEYED_STATE',
+  )
 
   const late = topology('types')
   source(late)
@@ -98,5 +125,8 @@ test('what types cannot see is refused when the topology is built', () => {
     .keyBy('by-customer', p => p.customer)
     .velocity('spend', { amount: p => p.cents }, { nb: count().over(days(1)) })
     .to('out', out)
-  assert.equal(codeOf(() => compile(late.graph)), 'STATE_AFTER_SCORE')
+  assert.equal(
+    codeOf(() => compile(late.graph)),
+    'STATE_AFTER_SCORE',
+  )
 })

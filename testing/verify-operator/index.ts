@@ -10,7 +10,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { AssertionError, beginningOfTime, type EventTimeMs } from '../../kernel/index.js'
 import type { OperatorSpec, Row, RowOutput, StepRuntime } from '../../operators/index.js'
 import { Phases, Pipeline } from '../../runners/slot/index.js'
-import { memoryBackend, MemoryDisk, StateStore } from '../../state/index.js'
+import { MemoryDisk, StateStore } from '../../state/index.js'
 import { compile, type Plan, type SinkFormat, type SourceFormat, topology } from '../../topology/index.js'
 
 export type VerifyItem =
@@ -45,7 +45,13 @@ interface Variant {
 const roomy = 64 << 20
 const variants: readonly Variant[] = [
   { name: 'one by one', epochItems: 1, fullEveryOther: false, restart: false, cacheBytesMax: roomy },
-  { name: 'full output at every other push', epochItems: 7, fullEveryOther: true, restart: false, cacheBytesMax: roomy },
+  {
+    name: 'full output at every other push',
+    epochItems: 7,
+    fullEveryOther: true,
+    restart: false,
+    cacheBytesMax: roomy,
+  },
   { name: 'restarted after every record', epochItems: 1, fullEveryOther: false, restart: true, cacheBytesMax: roomy },
   { name: 'restarted, full outputs', epochItems: 3, fullEveryOther: true, restart: true, cacheBytesMax: roomy },
   { name: 'no room in the cache', epochItems: 5, fullEveryOther: false, restart: false, cacheBytesMax: 1 },
@@ -56,7 +62,13 @@ const variants: readonly Variant[] = [
  * @throws AssertionError naming the variant and the first row that differs
  */
 export async function verifyOperator(options: VerifyOptions): Promise<readonly VerifiedRow[]> {
-  const straight: Variant = { name: 'straight', epochItems: Number.MAX_SAFE_INTEGER, fullEveryOther: false, restart: false, cacheBytesMax: roomy }
+  const straight: Variant = {
+    name: 'straight',
+    epochItems: Number.MAX_SAFE_INTEGER,
+    fullEveryOther: false,
+    restart: false,
+    cacheBytesMax: roomy,
+  }
   const expected = await run(options, straight)
   for (const variant of variants) {
     const actual = await run(options, variant)
@@ -86,9 +98,16 @@ async function run(options: VerifyOptions, variant: Variant): Promise<VerifiedRo
       out.push({ value: structuredClone(value), at, flags, features: [...features] })
     }
     const write = instance.store.serialise()
-    await instance.store.write(write, { epoch: ++epoch, journalHash: `h${epoch}`, fingerprint: 'verify' }, { sync: true })
+    await instance.store.write(
+      write,
+      { epoch: ++epoch, journalHash: `h${epoch}`, fingerprint: 'verify' },
+      { sync: true },
+    )
     instance.store.evict()
-    if (variant.restart) instance = await open(options, variant, disk)
+    if (variant.restart) {
+      disk.crash()
+      instance = await open(options, variant, disk)
+    }
   }
   for (const item of options.items) {
     if ('watermark' in item) {
@@ -103,8 +122,12 @@ async function run(options: VerifyOptions, variant: Variant): Promise<VerifiedRo
   return out
 }
 
-async function open(options: VerifyOptions, variant: Variant, disk: MemoryDisk): Promise<{ plan: Plan; store: StateStore; pipeline: Pipeline }> {
-  const store = await StateStore.open({ backend: memoryBackend(disk), keyGroups: 8, cacheBytesMax: variant.cacheBytesMax })
+async function open(
+  options: VerifyOptions,
+  variant: Variant,
+  disk: MemoryDisk,
+): Promise<{ plan: Plan; store: StateStore; pipeline: Pipeline }> {
+  const store = await StateStore.open({ backend: disk.open(), keyGroups: 8, cacheBytesMax: variant.cacheBytesMax })
   const plan = planOf(options, variant)
   const limits = { rowsPerStepMax: 1 << 20, outputRowsMax: 3 }
   return { plan, store, pipeline: new Pipeline(plan, store, new Map(), limits, new Phases()) }
