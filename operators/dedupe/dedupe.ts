@@ -1,0 +1,81 @@
+/**
+ * The dedupe operator: of the records of a key with the same id it lets the first one through, in whatever order they
+ * are delivered (A,A and A,B,A), within a horizon of the key's event time.
+ *
+ * A repeat is dropped and counted as `duplicates`; one with another fingerprint also as `conflicts`.
+ * Invariants: all reads come before the first mutation (StateMiss); a row that found the output full is only pushed
+ * when it comes again.
+ */
+import { assert, type DurationMs } from '../../kernel/index.js'
+import type { PagedState } from '../../state/index.js'
+import type { OperatorSpec, Row, RowOutput, StepContext, StepRuntime } from '../contract.js'
+import { Hash64 } from '../identity.js'
+import { type DedupeIndex, type DedupeSizes, dedupeCodec, defaultDedupeSizes } from './dedupe-index.js'
+
+export interface DedupeOptions<T> {
+  readonly idOf: (record: T) => string
+  /** What a repeat must have in common with the first: strings or whole numbers, compared by a 64-bit hash. */
+  readonly fingerprintOf: readonly ((record: T) => string | number)[]
+  /** How long an id is remembered, by the key's event time; a record exactly this far on still meets it. */
+  readonly horizon: DurationMs
+  /** Page sizes; for tests. Part of the stored format. */
+  readonly sizes?: DedupeSizes
+}
+
+export function dedupe<T>(options: DedupeOptions<T>): OperatorSpec {
+  const sizes = options.sizes ?? defaultDedupeSizes
+  assert(options.horizon > 0, 'a horizon is above 0')
+  return {
+    kind: 'dedupe',
+    stateful: true,
+    features: [],
+    parameters: { horizonMs: options.horizon, fingerprintParts: options.fingerprintOf.length, sizes: { ...sizes } },
+    create: context =>
+      new DedupeStep(context, context.state.paged('ids', dedupeCodec(options.horizon, sizes)), options),
+  }
+}
+
+class DedupeStep<T> implements StepRuntime {
+  readonly #context: StepContext
+  readonly #state: PagedState<DedupeIndex>
+  readonly #options: DedupeOptions<T>
+  readonly #hash = new Hash64()
+  #blocked: Row | undefined
+
+  constructor(context: StepContext, state: PagedState<DedupeIndex>, options: DedupeOptions<T>) {
+    this.#context = context
+    this.#state = state
+    this.#options = options
+  }
+
+  onRow(row: Row, out: RowOutput): boolean {
+    if (this.#blocked !== row && !this.#isFirst(row)) return true
+    this.#blocked = out.push(row) ? undefined : row
+    return this.#blocked === undefined
+  }
+
+  #isFirst(row: Row): boolean {
+    const record = row.value as T
+    const id = this.#options.idOf(record)
+    const idHash = this.#hash.reset().add(id).low
+    const fingerprint = this.#hash.reset()
+    for (const part of this.#options.fingerprintOf) {
+      const value = part(record)
+      if (typeof value === 'string') fingerprint.add(value)
+      else fingerprint.addInteger(value)
+    }
+    const { high, low } = fingerprint
+    const index = this.#state.get()
+    const first = index.find(id, idHash, row.at)
+    if (first !== undefined) {
+      this.#context.count('duplicates')
+      if (first.fingerprintHigh !== high || first.fingerprintLow !== low) this.#context.count('conflicts')
+      return false
+    }
+    index.prepareAdd(idHash)
+    this.#state.touch()
+    const { partition, offset } = row.source
+    index.add({ id, hash: idHash, fingerprintHigh: high, fingerprintLow: low, partition, offset }, row.at)
+    return true
+  }
+}
