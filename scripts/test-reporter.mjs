@@ -20,6 +20,8 @@ export default async function* reporter(events) {
       names.length = data.nesting
       names.push(data.name)
     }
+    // Errors that came after their test had ended are told only so; shown, as all output is, when the file failed.
+    if (type === 'test:diagnostic' && !summary.test(data.message)) yield `${data.message}\n`
     if (type !== 'test:pass' && type !== 'test:fail') continue
     const isParent = childrenAt === data.nesting + 1
     childrenAt = data.nesting
@@ -29,8 +31,10 @@ export default async function* reporter(events) {
     write({ ...result, name: [...names.slice(0, data.nesting), data.name].join(' > '), ms: data.details.duration_ms })
   }
   write({ kind: 'end' })
-  yield ''
 }
+
+/** The counts that Node.js itself gives at the end. */
+const summary = /^(?:tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/
 
 function resultOf(type, data) {
   if (data.skip !== undefined && data.skip !== false) return { kind: 'skip', reason: reasonOf(data.skip) }

@@ -20,12 +20,6 @@ const fileMsMax = 600_000
 const totals = { pass: 0, fail: 0, skip: 0 }
 const resultsFolder = join(root, '.build', `test-${process.pid}`)
 
-stopChildrenOnSignals()
-process.once('exit', () => rmSync(resultsFolder, { recursive: true, force: true }))
-await run(process.argv.slice(2))
-if (totals.fail > 0 || totals.pass === 0) process.exitCode = 1
-console.log(`\n${totals.pass} passed, ${totals.fail} failed, ${totals.skip} skipped`)
-
 async function run(patterns) {
   try {
     await setup({ quiet: true })
@@ -88,18 +82,19 @@ async function runFile(file) {
   const counts = { pass: 0, fail: 0, skip: 0 }
   for (const { kind } of results) if (kind !== 'end') counts[kind]++
   const trouble = troubleOf(ended, results, counts)
-  const failed = counts.fail > 0 || trouble !== undefined
+  if (trouble !== undefined) counts.fail++
+  const failed = counts.fail > 0
   const skipped = counts.skip > 0 ? `, ${counts.skip} skipped` : ''
   const seconds = ((Date.now() - startedMs) / 1_000).toFixed(1)
   console.log(
     `${failed ? 'FAIL' : 'ok  '}  ${name}  ${counts.pass} passed, ${counts.fail} failed${skipped}, ${seconds} s`,
   )
   for (const result of results) report(name, result)
+  if (trouble !== undefined) console.log(indent(`failed: ${name} ${trouble}`))
   if (failed && ended.output !== '') console.log(indent(`output of ${name}:\n${ended.output.trimEnd()}`))
   totals.pass += counts.pass
   totals.fail += counts.fail
   totals.skip += counts.skip
-  if (trouble !== undefined) failure(name, trouble)
 }
 
 /** What went wrong beyond the tests that were reported as failed; undefined when nothing did. */
@@ -107,6 +102,7 @@ function troubleOf(ended, results, counts) {
   if (ended.error !== undefined) return `could not be started: ${ended.error.message}`
   if (ended.timedOut) return `did not end within ${fileMsMax / 1_000} s`
   if (ended.signal !== null) return `was ended by ${ended.signal}`
+  if (results.length === 0 && ended.code === 0) return 'holds no test'
   if (results.at(-1)?.kind !== 'end') return `ended with code ${ended.code} before its tests were done`
   if (ended.code !== 0 && counts.fail === 0) return `ended with code ${ended.code} though no test failed`
   if (counts.pass + counts.fail + counts.skip === 0) return 'holds no test'
@@ -140,3 +136,13 @@ function failure(what, why) {
 }
 
 const indent = text => text.replaceAll(/^(?=.)/gm, '      ')
+
+stopChildrenOnSignals()
+process.once('exit', () => rmSync(resultsFolder, { recursive: true, force: true }))
+try {
+  await run(process.argv.slice(2))
+} catch (error) {
+  failure('the test runner itself', error.stack)
+}
+if (totals.fail > 0 || totals.pass === 0) process.exitCode = 1
+console.log(`\n${totals.pass} passed, ${totals.fail} failed, ${totals.skip} skipped`)
