@@ -178,6 +178,7 @@ export class EntryReader<P extends PartitionBounds> implements LogReader {
       cursor.segments.push(segment)
       cursor.next = nextOf(segment)
       taken = true
+      if (to < entry.count) break
     }
     return taken
   }

@@ -118,6 +118,7 @@ class FaultyReader implements LogReader {
   readonly finished = false
   readonly #reader: LogReader
   readonly #fault: (limits: PollLimits) => Promise<PollLimits | undefined>
+  #closed = false
 
   constructor(reader: LogReader, fault: (limits: PollLimits) => Promise<PollLimits | undefined>) {
     this.#reader = reader
@@ -126,7 +127,7 @@ class FaultyReader implements LogReader {
 
   async poll(asked: PollLimits): Promise<readonly RecordBatch[]> {
     const limits = await this.#fault(asked)
-    return limits === undefined ? [] : this.#reader.poll(limits)
+    return limits === undefined || this.#closed ? [] : this.#reader.poll(limits)
   }
 
   seek(position: Position): void {
@@ -138,6 +139,7 @@ class FaultyReader implements LogReader {
   }
 
   close(): Promise<void> {
+    this.#closed = true
     return this.#reader.close()
   }
 }
