@@ -57,7 +57,7 @@ export function fraudTopology(options: FraudOptions): Topology {
     .keyBy('by-customer', t => t.customer_id)
     .dedupe('dedupe', {
       idOf: t => t.transaction_id,
-      fingerprintOf: t => hash64(`${t.amount_minor} ${t.currency} ${t.terminal_id}`),
+      fingerprintOf: [t => t.amount_minor, t => t.currency, t => t.terminal_id],
       horizon: dedupeHorizon(featureSet),
     })
   const known = payments.flatMap('known-labels', knownLabel)

@@ -1,4 +1,4 @@
-export { filter, flatMap, map } from './basic/index.js'
+export { filter, flatMap, map, withFeatures } from './basic/index.js'
 export {
   type Operator,
   type OperatorSpec,

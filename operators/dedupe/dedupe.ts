@@ -3,8 +3,8 @@
  * are delivered (A,A and A,B,A), within a horizon of the key's event time.
  *
  * A repeat is dropped and counted as `duplicates`; one with another fingerprint also as `conflicts`.
- * Invariants: all reads come before the first mutation (StateMiss); a row that found the output full is only pushed
- * when it comes again.
+ * Invariant: a call reads all it needs, then pushes the row, then changes state: a miss or a full output leaves nothing
+ * behind.
  */
 import { assert, type DurationMs } from '../../kernel/index.js'
 import type { PagedState } from '../../state/index.js'
@@ -28,6 +28,7 @@ export function dedupe<T>(options: DedupeOptions<T>): OperatorSpec {
   return {
     kind: 'dedupe',
     stateful: true,
+    passesRows: true,
     features: [],
     parameters: { horizonMs: options.horizon, fingerprintParts: options.fingerprintOf.length, sizes: { ...sizes } },
     create: context =>
@@ -40,7 +41,6 @@ class DedupeStep<T> implements StepRuntime {
   readonly #state: PagedState<DedupeIndex>
   readonly #options: DedupeOptions<T>
   readonly #hash = new Hash64()
-  #blocked: Row | undefined
 
   constructor(context: StepContext, state: PagedState<DedupeIndex>, options: DedupeOptions<T>) {
     this.#context = context
@@ -49,12 +49,6 @@ class DedupeStep<T> implements StepRuntime {
   }
 
   onRow(row: Row, out: RowOutput): boolean {
-    if (this.#blocked !== row && !this.#isFirst(row)) return true
-    this.#blocked = out.push(row) ? undefined : row
-    return this.#blocked === undefined
-  }
-
-  #isFirst(row: Row): boolean {
     const record = row.value as T
     const id = this.#options.idOf(record)
     const idHash = this.#hash.reset().add(id).low
@@ -70,9 +64,10 @@ class DedupeStep<T> implements StepRuntime {
     if (first !== undefined) {
       this.#context.count('duplicates')
       if (first.fingerprintHigh !== high || first.fingerprintLow !== low) this.#context.count('conflicts')
-      return false
+      return true
     }
     index.prepareAdd(idHash)
+    if (!out.push(row)) return false
     this.#state.touch()
     const { partition, offset } = row.source
     index.add({ id, hash: idHash, fingerprintHigh: high, fingerprintLow: low, partition, offset }, row.at)

@@ -41,6 +41,13 @@ export class EarlyLabels {
     this.#labels.push(label)
   }
 
+  /** The latest time of a transaction that is waited for; -Infinity when none is. */
+  latest(): number {
+    let latest = Number.NEGATIVE_INFINITY
+    for (const label of this.#labels) latest = Math.max(latest, label.time)
+    return latest
+  }
+
   matching(time: number, idHigh: number, idLow: number): readonly EarlyLabel[] {
     if (this.#labels.length === 0) return nothing
     return this.#labels.filter(label => isOf(label, time, idHigh, idLow))

@@ -19,7 +19,7 @@ import type { PagedCodec, PagedObject, PageSource, PageWriter } from '../../stat
 import { EarlyLabels } from './early-labels.js'
 import { applyLabel, type LabelChange } from './labels.js'
 import { type FoundEvent, Run, scanned } from './run.js'
-import { addAggregate, addValue, type ReservoirShape } from './shape.js'
+import { addAggregate, addValue, type ReservoirShape, type Workspace } from './shape.js'
 import { type Transition, Transitions } from './transitions.js'
 import { EventTree, type LeafEvent } from './tree.js'
 
@@ -42,11 +42,6 @@ const notYet = Number.NEGATIVE_INFINITY
 const never = Number.POSITIVE_INFINITY
 const fixedBytes = 600
 
-/** Results of an evaluation, one at a time per thread: boundaries * stride doubles. */
-let work = new Float64Array(64)
-const workRuns: (Run | undefined)[] = []
-let dropped = new Float64Array(16)
-
 export class Reservoir implements PagedObject {
   /** Greatest event time shown; -Infinity before the first event. */
   #time = notYet
@@ -58,6 +53,7 @@ export class Reservoir implements PagedObject {
   labelsUnmatched = 0
   readonly #early: EarlyLabels
   readonly #shape: ReservoirShape
+  readonly #work: Workspace
   /** For each boundary `stride` doubles: aggregate, next, and where the cursor stands in #runs: offset, time. */
   readonly #cursors: Float64Array
   /** The run each cursor stands in; undefined: to be found again by its time. */
@@ -67,6 +63,7 @@ export class Reservoir implements PagedObject {
 
   constructor(shape: ReservoirShape, source: PageSource) {
     this.#shape = shape
+    this.#work = shape.work
     this.#head = new Run(shape)
     this.#tree = new EventTree(shape, source)
     this.#transitions = new Transitions(shape.sizes.transitionsInRoot, source)
@@ -74,8 +71,6 @@ export class Reservoir implements PagedObject {
     this.#cursors = new Float64Array(shape.boundaries.length * shape.stride)
     this.#runs = new Array<Run | undefined>(shape.boundaries.length).fill(undefined)
     for (let b = 0; b < shape.boundaries.length; b++) this.#cursors[b * shape.stride + shape.aggregate] = never
-    if (work.length < this.#cursors.length) work = new Float64Array(this.#cursors.length)
-    if (dropped.length < shape.aggregate) dropped = new Float64Array(shape.aggregate)
   }
 
   get time(): number {
@@ -84,7 +79,7 @@ export class Reservoir implements PagedObject {
 
   /** When nothing it holds can matter to an event that is not itself too late. */
   expiresAt(): EventTimeMs {
-    return eventTime(this.#time + this.#shape.retentionMs)
+    return eventTime(Math.max(this.#time, this.#early.latest()) + this.#shape.retentionMs)
   }
 
   get bytesInMemory(): number {
@@ -110,18 +105,18 @@ export class Reservoir implements PagedObject {
 
   /**
    * The aggregates of all boundaries at `time`, over the events that have arrived.
-   * @returns `stride` doubles a boundary, valid until the next call of any reservoir
+   * @returns `stride` doubles a boundary, valid until the next call of a reservoir of this step
    * @throws StateMiss
    */
   evaluate(time: number): Float64Array {
     const { boundaries, stride } = this.#shape
     if (time >= this.#time) {
       this.#advance(time)
-      return work
+      return this.#work.cursors
     }
-    work.fill(0, 0, this.#cursors.length)
+    this.#work.cursors.fill(0, 0, this.#cursors.length)
     for (let b = 0; b < boundaries.length; b++) this.#prefix(time - boundaries[b]!, time, b * stride)
-    return work
+    return this.#work.cursors
   }
 
   /** Loads what inserting this event will touch. @throws StateMiss */
@@ -255,25 +250,32 @@ export class Reservoir implements PagedObject {
     return reservoir
   }
 
-  /** Moves a copy of the cursors to `time`, in `work` and `workRuns`. */
+  /** Moves a copy of the cursors to `time`, in `work` and `this.#work.runs`. */
   #advance(time: number): void {
     const { boundaries, stride, aggregate } = this.#shape
-    work.set(this.#cursors)
-    for (let b = 0; b < boundaries.length; b++) workRuns[b] = this.#runs[b]
+    this.#work.cursors.set(this.#cursors)
+    for (let b = 0; b < boundaries.length; b++) this.#work.runs[b] = this.#runs[b]
     if (this.#transitions.next <= time) this.#transitions.visit(time, this.#takeEffect)
     for (let b = 0; b < boundaries.length; b++) {
       const at = b * stride
       const limit = time - boundaries[b]!
-      if (work[at + aggregate]! > limit) continue
-      const run = workRuns[b]
+      if (this.#work.cursors[at + aggregate]! > limit) continue
+      const run = this.#work.runs[b]
       if (run !== undefined) {
-        run.scan(work[at + aggregate + 1]!, work[at + aggregate + 2]!, limit, time, work, at)
+        run.scan(
+          this.#work.cursors[at + aggregate + 1]!,
+          this.#work.cursors[at + aggregate + 2]!,
+          limit,
+          time,
+          this.#work.cursors,
+          at,
+        )
         if (scanned.next !== never || run === this.#head) {
           this.#stand(at, b, run, scanned.next)
           continue
         }
       }
-      work.fill(0, at, at + aggregate)
+      this.#work.cursors.fill(0, at, at + aggregate)
       this.#prefix(limit, time, at)
       this.#stand(at, b, this.#prefixRun, this.#prefixNext)
     }
@@ -283,16 +285,16 @@ export class Reservoir implements PagedObject {
   readonly #takeEffect = (transition: Transition): void => {
     const { boundaries, stride } = this.#shape
     for (let b = 0; b < boundaries.length && transition.time <= this.#time - boundaries[b]!; b++) {
-      work[b * stride + 1]! += transition.change
+      this.#work.cursors[b * stride + 1]! += transition.change
     }
   }
 
   #stand(at: number, b: number, run: Run | undefined, next: number): void {
     const { aggregate } = this.#shape
-    workRuns[b] = run
-    work[at + aggregate] = next
-    work[at + aggregate + 1] = scanned.offset
-    work[at + aggregate + 2] = scanned.time
+    this.#work.runs[b] = run
+    this.#work.cursors[at + aggregate] = next
+    this.#work.cursors[at + aggregate + 1] = scanned.offset
+    this.#work.cursors[at + aggregate + 2] = scanned.time
   }
 
   #prefixRun: Run | undefined
@@ -301,19 +303,19 @@ export class Reservoir implements PagedObject {
   /** Adds the aggregate of all events with time <= limit, labels as of `asOf`, from summaries. */
   #prefix(limit: number, asOf: number, at: number): void {
     const head = this.#head
-    this.#tree.prefix(limit, asOf, work, at, head.count > 0 ? head.first : never)
+    this.#tree.prefix(limit, asOf, this.#work.cursors, at, head.count > 0 ? head.first : never)
     this.#prefixRun = this.#tree.stop.run
     this.#prefixNext = this.#tree.stop.next
     if (head.count === 0 || head.first > limit) return
-    head.scan(0, head.first, limit, asOf, work, at)
+    head.scan(0, head.first, limit, asOf, this.#work.cursors, at)
     this.#prefixRun = head
     this.#prefixNext = scanned.next
   }
 
   #keepAdvance(time: number): void {
     const length = this.#cursors.length
-    for (let i = 0; i < length; i++) this.#cursors[i] = work[i]!
-    for (let b = 0; b < this.#runs.length; b++) this.#runs[b] = workRuns[b]
+    for (let i = 0; i < length; i++) this.#cursors[i] = this.#work.cursors[i]!
+    for (let b = 0; b < this.#runs.length; b++) this.#runs[b] = this.#work.runs[b]
     if (this.#transitions.next <= time) this.#transitions.pop(time)
     this.#time = time
   }
@@ -359,18 +361,18 @@ export class Reservoir implements PagedObject {
   #seal(): void {
     const { sizes, retentionMs, aggregate } = this.#shape
     const limit = this.#time - retentionMs
-    dropped.fill(0, 0, aggregate)
+    this.#work.dropped.fill(0, 0, aggregate)
     this.#tree.expire(limit, dropped)
     if (this.#tree.isEmpty) {
       const expired = Math.min(this.#head.countThrough(limit), this.#head.count - 1)
       if (expired > 0) {
         const gone = this.#head.cut(expired)
-        gone.scan(0, gone.first, never, this.#time, dropped, 0)
+        gone.scan(0, gone.first, never, this.#time, this.#work.dropped, 0)
         this.#forget(this.#head)
       }
     }
     for (let b = 0; b < this.#runs.length; b++) {
-      addAggregate(this.#cursors, b * this.#shape.stride, dropped, 0, aggregate, -1)
+      addAggregate(this.#cursors, b * this.#shape.stride, this.#work.dropped, 0, aggregate, -1)
     }
     if (this.#head.count <= sizes.headEventsMax - (sizes.leafEvents >> 2)) return
     const leaf = this.#head.cut(Math.min(sizes.leafEvents, this.#head.count - 1))

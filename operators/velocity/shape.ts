@@ -6,6 +6,7 @@
  * and one line in `addValue`'s callers.
  */
 import { assert, type DurationMs } from '../../kernel/index.js'
+import type { Run } from './run.js'
 
 /** Of |value|: 10^15 minor units lie below it, and lo + value stays exact. */
 export const limb = 2 ** 50
@@ -42,8 +43,16 @@ export interface ReservoirShape {
   readonly sizes: ReservoirSizes
   /** Doubles in an aggregate. */
   readonly aggregate: number
-  /** Doubles kept for a boundary: an aggregate, then next, hintOffset, hintTime (see reservoir.ts). */
+  /** Doubles kept for a boundary: an aggregate, then next, and the cursor's offset and time (see reservoir.ts). */
   readonly stride: number
+  readonly work: Workspace
+}
+
+/** Where a step evaluates, for one key at a time: nothing is allocated for a record. */
+export interface Workspace {
+  readonly cursors: Float64Array
+  readonly runs: (Run | undefined)[]
+  readonly dropped: Float64Array
 }
 
 export interface ShapeOptions {
@@ -71,6 +80,11 @@ export function reservoirShape(options: ShapeOptions): ReservoirShape {
     sizes,
     aggregate,
     stride: aggregate + 3,
+    work: {
+      cursors: new Float64Array(boundaries.length * (aggregate + 3)),
+      runs: new Array<Run | undefined>(boundaries.length).fill(undefined),
+      dropped: new Float64Array(aggregate),
+    },
   }
 }
 

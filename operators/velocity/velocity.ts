@@ -4,8 +4,8 @@
  * Port 0 carries the records: each is evaluated over the records of its key that have arrived, fills its feature
  * columns, and is inserted. Port 1, when labels are joined, carries labels; they produce no output.
  *
- * Invariants: 1. all reads of a call come before its first mutation (StateMiss); 2. after a full output the same row
- * comes again and is only pushed; 3. nothing here depends on the order of epochs or on what is in memory.
+ * Invariants: 1. a call reads all it needs, then pushes the row, then changes state: a miss or a full output leaves
+ * nothing behind; 2. nothing here depends on the cuts of epochs or on what is in memory.
  *
  * Counters: late, history_incomplete; labels_joined, labels_early, labels_early_met (among the early ones), and the
  * dropped: labels_unmatched, labels_early_full, labels_event_full, labels_without_effect.
@@ -87,6 +87,7 @@ export function velocity<V extends Readonly<Record<string, (record: T) => number
   return {
     kind: 'velocity',
     stateful: true,
+    passesRows: true,
     features: names,
     parameters: {
       values: valueNames,
@@ -123,8 +124,6 @@ class VelocityStep<T, L> implements StepRuntime {
   readonly #labels: VelocityLabels<T, L> | undefined
   readonly #lateAfterMs: number
   readonly #hash = new Hash64()
-  /** The row that is done but found the output full. */
-  #blocked: Row | undefined
 
   constructor(
     context: StepContext,
@@ -148,12 +147,10 @@ class VelocityStep<T, L> implements StepRuntime {
       this.#onLabel(row.value as L)
       return true
     }
-    if (this.#blocked !== row) this.#onRecord(row)
-    this.#blocked = out.push(row) ? undefined : row
-    return this.#blocked === undefined
+    return this.#onRecord(row, out)
   }
 
-  #onRecord(row: Row): void {
+  #onRecord(row: Row, out: RowOutput): boolean {
     const record = row.value as T
     const time = checkedTime(row.at)
     for (let v = 0; v < this.#values.length; v++) this.#values[v] = this.#valueOf(v, record)
@@ -162,19 +159,22 @@ class VelocityStep<T, L> implements StepRuntime {
     if (late) row.flags |= RowFlag.late
     if (reservoir.isTooLate(time)) {
       row.flags |= RowFlag.historyIncomplete
+      if (!out.push(row)) return false
       this.#context.count('history_incomplete')
       if (late) this.#context.count('late')
-      return
+      return true
     }
     const hash = this.#hash.reset()
     if (this.#labels) for (const part of this.#labels.identity) hash.add(part(record))
     const aggregates = reservoir.evaluate(time)
     reservoir.prepareInsert(time, hash.high, hash.low)
     this.#program.fill(row, record, aggregates, this.#values)
+    if (!out.push(row)) return false
     this.#state.touch()
     reservoir.insert(time, this.#values, hash.high, hash.low)
     if (late) this.#context.count('late')
     if (this.#labels) this.#countEarly(reservoir)
+    return true
   }
 
   #onLabel(label: L): void {

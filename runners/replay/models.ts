@@ -7,6 +7,6 @@ export const bundledModelPath = (): string => repositoryFile('fraud/models/handb
 export async function loadModel(model: string | undefined): Promise<Model> {
   if (model === 'none') return noModel
   const scorer = await Scorer.open(model ?? bundledModelPath())
-  await scorer.warmUp()
+  await scorer.warmUp(() => performance.now())
   return scorer
 }

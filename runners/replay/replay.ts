@@ -67,6 +67,7 @@ export async function replay(args: ReplayArguments, io: ReplayIo): Promise<Repla
     ]),
     journal: { topic: journalTopicOf(app), path: join(directory, 'journal') },
   })
+  let finished = false
   try {
     const format = inputFormat(args, log.headerLines === 0 ? undefined : log.header())
     const plan = compile(defaultTopology({ transactions: format, labels: null, featureSet, ruleSet }).graph)
@@ -95,11 +96,14 @@ export async function replay(args: ReplayArguments, io: ReplayIo): Promise<Repla
         },
         deadLetters: fileDeadLetters(log.headerLines),
         stampOf: row => ({ nowMs: row.at, timingsUs: null }),
-        onEvent: event => io.warn(inWords(event)),
+        onEvent: event => {
+          if (event.kind !== 'recovering' || event.reason !== 'start') io.warn(inWords(event))
+        },
       })
       const interrupted = await run(slot, log, io)
       const outcome = { summary: summaryOf(slot.counts), interrupted, phasesMs: slot.phases.totalsMs }
       await slot.close()
+      finished = !interrupted
       return outcome
     } finally {
       await backend.close()
@@ -107,6 +111,8 @@ export async function replay(args: ReplayArguments, io: ReplayIo): Promise<Repla
   } finally {
     await log.close()
     await model.close()
+    // Only now: with the directory goes the last means to resume.
+    if (finished) rmSync(directory, { recursive: true, force: true })
   }
 }
 
