@@ -250,6 +250,22 @@ test('NDJSON: __proto__ is a name like any other, and nothing is polluted', () =
   assert.equal(({} as Record<string, unknown>).polluted, undefined)
 })
 
+test('no bytes make a decoder throw', () => {
+  const csv = handbookCsv(header)
+  const ndjson = handbookNdjson()
+  const good = Buffer.from(json(`${base},"tx_fraud":"0"`))
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 80 }), fc.nat(good.length), (noise, at) => {
+      decode(csv, Buffer.from(noise))
+      decode(ndjson, Buffer.from(noise))
+      const spoilt = Buffer.concat([good.subarray(0, at), noise.subarray(0, 3), good.subarray(at)])
+      const result = decode(ndjson, spoilt)
+      if (result instanceof RecordError) assert.notEqual(result.message, '')
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
 test('blank lines', () => {
   for (const line of ['', ' ', '\t \r']) assert.ok(isBlankLine(Buffer.from(line), 0, line.length))
   assert.ok(!isBlankLine(Buffer.from(' ,'), 0, 2))
