@@ -250,12 +250,14 @@ export class Reservoir implements PagedObject {
     return reservoir
   }
 
-  /** Moves a copy of the cursors to `time`, in `work` and `this.#work.runs`. */
+  /** Moves a copy of the cursors to `time`, in the workspace. */
   #advance(time: number): void {
     const { boundaries, stride, aggregate } = this.#shape
     this.#work.cursors.set(this.#cursors)
     for (let b = 0; b < boundaries.length; b++) this.#work.runs[b] = this.#runs[b]
-    if (this.#transitions.next <= time) this.#transitions.visit(time, this.#takeEffect)
+    if (this.#transitions.next <= time) {
+      this.#transitions.visit(time, transition => this.#takeEffect(transition))
+    }
     for (let b = 0; b < boundaries.length; b++) {
       const at = b * stride
       const limit = time - boundaries[b]!
@@ -282,7 +284,7 @@ export class Reservoir implements PagedObject {
   }
 
   /** A label takes effect on an event that cursors have passed (the others will read it with the event). */
-  readonly #takeEffect = (transition: Transition): void => {
+  #takeEffect(transition: Transition): void {
     const { boundaries, stride } = this.#shape
     for (let b = 0; b < boundaries.length && transition.time <= this.#time - boundaries[b]!; b++) {
       this.#work.cursors[b * stride + 1]! += transition.change
@@ -361,18 +363,19 @@ export class Reservoir implements PagedObject {
   #seal(): void {
     const { sizes, retentionMs, aggregate } = this.#shape
     const limit = this.#time - retentionMs
-    this.#work.dropped.fill(0, 0, aggregate)
+    const { dropped } = this.#work
+    dropped.fill(0, 0, aggregate)
     this.#tree.expire(limit, dropped)
     if (this.#tree.isEmpty) {
       const expired = Math.min(this.#head.countThrough(limit), this.#head.count - 1)
       if (expired > 0) {
         const gone = this.#head.cut(expired)
-        gone.scan(0, gone.first, never, this.#time, this.#work.dropped, 0)
+        gone.scan(0, gone.first, never, this.#time, dropped, 0)
         this.#forget(this.#head)
       }
     }
     for (let b = 0; b < this.#runs.length; b++) {
-      addAggregate(this.#cursors, b * this.#shape.stride, this.#work.dropped, 0, aggregate, -1)
+      addAggregate(this.#cursors, b * this.#shape.stride, dropped, 0, aggregate, -1)
     }
     if (this.#head.count <= sizes.headEventsMax - (sizes.leafEvents >> 2)) return
     const leaf = this.#head.cut(Math.min(sizes.leafEvents, this.#head.count - 1))
