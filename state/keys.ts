@@ -81,7 +81,8 @@ export class KeyWriter {
   #reserve(bytes: number): void {
     if (this.#buffer.length >= bytes) return
     const grown = Buffer.allocUnsafe(bytes * 2)
-    this.#buffer.copy(grown, 0, 0, this.#length)
+    // all of it: a handle may stand after the key already
+    this.#buffer.copy(grown)
     this.#buffer = grown
   }
 

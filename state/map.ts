@@ -87,12 +87,12 @@ class MapCell<V> implements Cell, Undoable {
   get(subKey: string): V | undefined {
     const value = this.#known.get(subKey)
     if (value !== undefined) return value
-    if (this.#complete || this.#known.has(subKey)) return undefined
+    if (this.#known.has(subKey)) return undefined
     return this.#getSlowly(wellFormed(subKey))
   }
 
   #getSlowly(subKey: string): V | undefined {
-    if (this.#known.has(subKey)) return this.#known.get(subKey)
+    if (this.#complete || this.#known.has(subKey)) return this.#known.get(subKey)
     checkKeyLength(subKey)
     return this.#handle.scope.miss(`an entry of state '${this.#handle.name}'`, () => this.#loadOne(subKey))
   }
