@@ -11,7 +11,7 @@ import {
   sortedOracle,
   type TransactionArrival,
 } from '../testing/oracle/index.js'
-import { Harness, type HarnessOptions, wellBehaved } from './harness.js'
+import { Harness, type HarnessOptions, seeded, wellBehaved } from './harness.js'
 import { count, dedupe, fraudShare, mean, RowFlag, velocity } from './index.js'
 
 const day = 86_400_000
@@ -126,17 +126,6 @@ function check(arrivals: readonly Arrival[], options: HarnessOptions, tiny: bool
   assert.deepEqual(actual, expected.map(withoutOwn))
   assert.deepEqual([...sortedOracle(arrivals)], expected)
   return chain
-}
-
-/** mulberry32: a seeded generator, so that a failure repeats. */
-export function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
 }
 
 /** Steps that fall on and beside every boundary: windows, delays, lateness, the horizon. */

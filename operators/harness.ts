@@ -21,6 +21,17 @@ export interface HarnessOptions {
 
 export const wellBehaved: HarnessOptions = { random: () => 0.5, miss: 0, save: 0, trim: 0, reload: 0, full: 0 }
 
+/** mulberry32: a seeded generator, so that a failure repeats. */
+export function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
+
 class Miss extends Error {}
 
 class Stored<O extends PagedObject> implements PageSource {
