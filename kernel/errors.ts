@@ -86,6 +86,7 @@ export const errorTable = {
   INPUT_UNREADABLE: entry('user', 'never', 'check the path, the format and that the file is complete'),
   OUTPUT_UNWRITABLE: entry('user', 'never', 'check the path, permissions and free space of the output'),
   REPLAY_MISMATCH: entry('user', 'never', 'run the same command over the same input, or start over with --fresh'),
+  INTERRUPTED: entry('user', 'restart', 'give the same command again to go on from here'),
   NODE_TOO_OLD: entry('user', 'never', 'install Node.js 20.19 or newer'),
   SETUP_FAILED: entry('external', 'never', 'mend what the line names and run npm run setup again'),
   BUILD_FAILED: entry('user', 'never', 'mend the errors above and run it again'),

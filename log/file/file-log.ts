@@ -6,7 +6,7 @@
  * input's line order is the total order; 4. nothing is synced but once, on close: a power cut costs the epochs that were
  * not written yet, found by their lengths.
  */
-import { realpathSync } from 'node:fs'
+import { realpathSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { assert, WeirError } from '../../kernel/index.js'
 import {
@@ -30,6 +30,8 @@ export interface FileLogOptions {
   readonly outputs: ReadonlyMap<string, string>
   /** The directory of the journal exists; the lock lies in it. */
   readonly journal: { readonly topic: string; readonly path: string }
+  /** Forget an unfinished run: its journal is removed, under the lock, and so its outputs are cut to nothing. */
+  readonly fresh?: boolean
 }
 
 export class FileLog implements Log {
@@ -62,6 +64,7 @@ export class FileLog implements Log {
     const { header, bytesTotal } = await readHeader(options.input)
     const lock = OutputLock.take(join(dirname(resolve(options.journal.path)), 'lock'))
     try {
+      if (options.fresh === true) rmSync(options.journal.path, { force: true })
       return new FileLog(options, header, bytesTotal, lock, Outputs.open(options.outputs, options.journal))
     } catch (error) {
       lock.release()
@@ -130,13 +133,26 @@ export class FileLog implements Log {
     return committer
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#close(false)
+  }
+
+  /**
+   * Closes, and then removes the journal, still under the lock: the outputs are final, and whoever opens them next starts
+   * from nothing.
+   */
+  finish(): Promise<void> {
+    return this.#close(true)
+  }
+
+  async #close(final: boolean): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     for (const committer of this.#committers.values()) committer.fence()
     try {
       await this.#input?.close()
       this.#outputs.close()
+      if (final) rmSync(this.#options.journal.path, { force: true })
     } finally {
       this.#lock.release()
     }
@@ -202,16 +218,18 @@ function refuseSameFiles(options: FileLogOptions): void {
   const seen = new Map<string, string>()
   const files = [options.input.path, ...options.outputs.values(), options.journal.path]
   for (const path of files) {
-    const real = realPath(path)
-    const other = seen.get(real)
+    const file = fileIdentity(path)
+    const other = seen.get(file)
     if (other !== undefined) throw new WeirError('USAGE', `${path} and ${other} are the same file`)
-    seen.set(real, path)
+    seen.set(file, path)
   }
 }
 
-function realPath(path: string): string {
+/** The same for every name of a file, hard links included. */
+function fileIdentity(path: string): string {
   try {
-    return realpathSync(path)
+    const { dev, ino } = statSync(realpathSync(path), { bigint: true })
+    return `${dev}:${ino}`
   } catch {
     // it does not exist yet, or cannot be read, which opening it will say
     return resolve(path)

@@ -2,7 +2,7 @@
  * The output files and the journal that commits them (I1): values are appended first, then one frame with the files'
  * new lengths; bytes beyond the lengths in the last frame do not exist.
  */
-import { closeSync, fstatSync, fsyncSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, fsyncSync, openSync, statSync } from 'node:fs'
 import { assert, defined, WeirError } from '../../kernel/index.js'
 import type { Append, EncodedRecords } from '../port.js'
 import { JournalFile, truncateFd, unwritable, writeFully } from './journal-file.js'
@@ -124,17 +124,13 @@ export class Outputs {
 }
 
 function openOutput(path: string): OutputFile {
-  let fd: number
   try {
-    fd = openSync(path, 'a')
+    // looked at before it is opened: opening a pipe would wait for its reader
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) throw new Error('it is not a regular file')
+    return { path, fd: openSync(path, 'a'), length: 0, pending: 0 }
   } catch (error) {
     throw unwritable(path, error)
   }
-  if (!fstatSync(fd).isFile()) {
-    closeSync(fd)
-    throw new WeirError('OUTPUT_UNWRITABLE', `${path} is not a regular file`)
-  }
-  return { path, fd, length: 0, pending: 0 }
 }
 
 function journalRecord(append: Append): Uint8Array {

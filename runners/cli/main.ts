@@ -66,7 +66,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** Also where the message quotes a file or a path that holds line breaks. */
 function oneLine(error: unknown): string {
-  if (isWeirError(error)) return error.message
-  return `INTERNAL: ${messageOf(error).replaceAll('\n', ' ')}; this is a bug of Weir: run again with --debug and report it`
+  const text = isWeirError(error)
+    ? error.message
+    : `INTERNAL: ${messageOf(error)}; this is a bug of Weir: run again with --debug and report it`
+  return text.replaceAll(/[\r\n\u2028\u2029]+/g, ' ')
 }

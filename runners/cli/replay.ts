@@ -1,5 +1,5 @@
-import { systemClock } from '../../kernel/index.js'
-import { createProgress, type ReplaySummary, replay } from '../replay/index.js'
+import { systemClock, WeirError } from '../../kernel/index.js'
+import { createProgress, type ReplayArguments, type ReplaySummary, replay } from '../replay/index.js'
 import { oneOf, parseFlags, required, text, type Verb, wholeNumber } from './verb.js'
 
 const help = `usage: weir replay --input FILE --output FILE [flags]
@@ -15,6 +15,7 @@ Runs the fraud topology over a file of transactions and writes one decision for 
   --rules FILE        a rule set; default the bundled one
   --features FILE     a feature set; default the bundled one
   --cache-mb N        bound of the state cache, default 256
+  --epoch-records N   records in an epoch, at most; changes no byte, only how much an interrupted replay repeats
   --fresh             start over instead of resuming an unfinished replay
   --json              the summary as JSON
   --profile           where the time went, as a line of JSON on stderr
@@ -41,33 +42,39 @@ export const replayVerb: Verb = {
       rules: { type: 'string' },
       features: { type: 'string' },
       'cache-mb': { type: 'string' },
+      'epoch-records': { type: 'string' },
       fresh: { type: 'boolean' },
       json: { type: 'boolean' },
       profile: { type: 'boolean' },
     })
     const progress = createProgress(io.err, io.interactive)
-    const outcome = await replay(
-      {
-        input: required(values, 'input'),
-        output: required(values, 'output'),
-        format: oneOf(values, 'format', ['handbook', 'transactions'] as const, 'transactions'),
-        currency: text(values, 'currency') ?? 'EUR',
-        partitions: wholeNumber(values, 'partitions', { min: 1, max: 1_024, fallback: 1 }),
-        model: text(values, 'model'),
-        rules: text(values, 'rules'),
-        features: text(values, 'features'),
-        cacheMb: wholeNumber(values, 'cache-mb', { min: 1, max: 1 << 20, fallback: 256 }),
-        fresh: values.fresh === true,
-        // Without a key of the deployment's own, tokens are stable but guessable: docs/security.md.
-        cardKey: process.env.WEIR_CARD_KEY ?? 'weir-development-card-key',
-      },
-      { clock: systemClock, progress, signal: io.signal, warn: line => io.err(`${line}\n`) },
-    )
-    progress.finish()
+    const job: ReplayArguments = {
+      input: required(values, 'input'),
+      output: required(values, 'output'),
+      format: oneOf(values, 'format', ['handbook', 'transactions'] as const, 'transactions'),
+      currency: text(values, 'currency') ?? 'EUR',
+      partitions: wholeNumber(values, 'partitions', { min: 1, max: 1_024, fallback: 1 }),
+      model: text(values, 'model'),
+      rules: text(values, 'rules'),
+      features: text(values, 'features'),
+      cacheMb: wholeNumber(values, 'cache-mb', { min: 1, max: 1 << 20, fallback: 256 }),
+      epochRecords:
+        values['epoch-records'] === undefined
+          ? undefined
+          : wholeNumber(values, 'epoch-records', { min: 1, max: 65_536, fallback: 1 }),
+      fresh: values.fresh === true,
+      // Without a key of the deployment's own, tokens are stable but guessable: docs/security.md.
+      cardKey: process.env.WEIR_CARD_KEY ?? 'weir-development-card-key',
+    }
+    const outcome = await replay(job, {
+      clock: systemClock,
+      progress,
+      signal: io.signal,
+      warn: line => io.err(`${line}\n`),
+    }).finally(() => progress.finish())
     if (values.profile === true) io.err(`${JSON.stringify(profile(outcome.phasesMs))}\n`)
     if (outcome.interrupted) {
-      io.err('replay: interrupted; the same command goes on from here\n')
-      return 1
+      throw new WeirError('INTERRUPTED', `stopped after ${outcome.summary.lines} lines`)
     }
     io.out(values.json === true ? `${JSON.stringify(outcome.summary)}\n` : inWords(outcome.summary))
     return 0

@@ -1,18 +1,8 @@
 /** Input formats of a replay: a decoder of lines, as a source format that counts blank lines. */
-import { WeirError } from '../../kernel/index.js'
 import type { ArrivedTransaction, RecordDecoder } from '../../schemas/avro/index.js'
 import { handbookCsv, handbookNdjson, isBlankLine, transactionCsv, transactionJson } from '../../schemas/avro/index.js'
 import type { SourceFormat } from '../../topology/index.js'
 import type { ReplayArguments } from './job.js'
-
-export type FileKind = 'csv' | 'ndjson'
-
-/** By the name of the file. @throws WeirError INPUT_UNREADABLE */
-export function fileKind(path: string): FileKind {
-  if (/\.(ndjson|jsonl)(\.gz)?$/i.test(path)) return 'ndjson'
-  if (/\.csv(\.gz)?$/i.test(path)) return 'csv'
-  throw new WeirError('INPUT_UNREADABLE', `${path} ends in none of .csv, .csv.gz, .ndjson, .ndjson.gz`)
-}
 
 /**
  * @param header the first line; undefined for files without one

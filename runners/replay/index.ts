@@ -1,3 +1,3 @@
 export type { ReplayArguments } from './job.js'
 export { createProgress, type Progress } from './progress.js'
-export { type ReplayOutcome, type ReplaySummary, replay } from './replay.js'
+export { type ReplayIo, type ReplayOutcome, type ReplaySummary, replay } from './replay.js'

@@ -3,8 +3,11 @@
  * The identity is kept in the journal's genesis.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, statSync } from 'node:fs'
+import type { Policy, RuleSet } from '../../fraud/index.js'
 import { messageOf, sha256Hex, WeirError } from '../../kernel/index.js'
+import type { ModelContract } from '../../scoring/index.js'
+import { fileKind } from './files.js'
 
 export interface ReplayArguments {
   readonly input: string
@@ -20,12 +23,16 @@ export interface ReplayArguments {
   /** Key of the tokens that stand for card numbers. */
   readonly cardKey: string
   readonly cacheMb: number
+  /** Records in an epoch, at most; undefined: the slot's own bound. Changes no byte. */
+  readonly epochRecords: number | undefined
 }
 
-/** SHA-256 of a file's bytes. @throws WeirError INPUT_UNREADABLE */
-export async function hashFile(path: string): Promise<string> {
+/** SHA-256 of the input's bytes. @throws WeirError INPUT_UNREADABLE */
+export async function hashInput(path: string): Promise<string> {
   const hash = createHash('sha256')
   try {
+    // looked at before it is opened: opening a pipe would wait for its writer
+    if (!statSync(path).isFile()) throw new Error('it is not a regular file')
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
   } catch (error) {
     throw new WeirError('INPUT_UNREADABLE', `cannot read ${path}: ${messageOf(error)}`, { cause: error })
@@ -33,18 +40,32 @@ export async function hashFile(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-/** What decides the bytes of the output, by name. Paths of the input and the cache's size do not. */
-export async function jobIdentity(args: ReplayArguments): Promise<Readonly<Record<string, string>>> {
-  const fileOr = async (path: string | undefined, fallback: string): Promise<string> =>
-    path === undefined || path === 'none' ? (path ?? fallback) : await hashFile(path)
+/** What a replay runs, loaded: by content, so that a new version of a bundled file is another job. */
+export interface JobParts {
+  readonly inputSha256: string
+  /** Of the topology, feature set included. */
+  readonly fingerprint: string
+  readonly model: ModelContract | null
+  readonly rules: RuleSet
+  readonly policy: Policy
+}
+
+/**
+ * What decides the bytes of the output, by name. Paths, the cache's size and the length of epochs do not. The arguments
+ * stand before what follows from them, so that a mismatch names the argument.
+ */
+export function jobIdentity(args: ReplayArguments, parts: JobParts): Readonly<Record<string, string>> {
+  const shortHash = (value: unknown): string => sha256Hex(JSON.stringify(value)).slice(0, 16)
   return {
-    input_sha256: await hashFile(args.input),
-    format: args.format,
+    input_sha256: parts.inputSha256,
+    format: `${args.format} ${fileKind(args.input)}`,
     currency: args.currency,
     partitions: String(args.partitions),
-    model: await fileOr(args.model, 'bundled'),
-    rules: await fileOr(args.rules, 'bundled'),
-    features: await fileOr(args.features, 'bundled'),
+    // its contract states the hash of its .onnx file
+    model: parts.model === null ? 'none' : shortHash(parts.model),
+    rules: shortHash(parts.rules),
+    policy: shortHash(parts.policy),
+    topology: parts.fingerprint,
     // The key itself is a secret; that it is the same one is enough to know.
     card_key_sha256: sha256Hex(`weir card key ${args.cardKey}`).slice(0, 16),
   }

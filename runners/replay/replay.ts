@@ -4,28 +4,32 @@
  * Journal and state live in OUTPUT.replay/; the journal's last frame is the commit, so a crash at any point resumes from
  * it (log/file/FORMAT.md). Nothing here looks at a clock for results: decided_at is the event time.
  */
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   championModel,
   defaultFeatureSet,
+  defaultPolicy,
   defaultRuleSet,
   defaultTopology,
   loadFeatureSet,
   loadRuleSet,
 } from '../../fraud/index.js'
-import { assertNever, type Clock, messageOf, WeirError } from '../../kernel/index.js'
-import { FileLog } from '../../log/file/index.js'
-import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
-import { compile } from '../../topology/index.js'
-import { journalTopicOf, readJournal, Slot, type SlotEvent } from '../slot/index.js'
+import { assertNever, type Clock, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
+import { FileLog, type FileLogOptions, readHeader } from '../../log/file/index.js'
+import type { Model } from '../../scoring/index.js'
+import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
+import { compile, type Plan } from '../../topology/index.js'
+import { journalTopicOf, readJournal, Slot, type SlotEvent, type SlotLimits } from '../slot/index.js'
 import { fileDeadLetters } from './dead-letters.js'
-import { fileKind, inputFormat } from './formats.js'
-import { checkSameJob, jobIdentity, type ReplayArguments } from './job.js'
+import { deadLetterPathOf, fileKind, workFolderOf } from './files.js'
+import { inputFormat } from './formats.js'
+import { checkSameJob, hashInput, jobIdentity, type ReplayArguments } from './job.js'
 import { loadModel } from './models.js'
 import type { Progress } from './progress.js'
 
 const app = 'fraud'
+const epochsPerWriteBack = 48
 
 export interface ReplaySummary {
   readonly lines: number
@@ -50,31 +54,57 @@ export interface ReplayIo {
   readonly warn: (text: string) => void
 }
 
-/** @throws WeirError INPUT_UNREADABLE, OUTPUT_UNWRITABLE, REPLAY_MISMATCH, MODEL_CONTRACT, … */
+/**
+ * Everything that can be wrong with the command is found before a byte of an earlier output is touched.
+ * @throws WeirError INPUT_UNREADABLE, OUTPUT_UNWRITABLE, REPLAY_MISMATCH, MODEL_CONTRACT, …
+ */
 export async function replay(args: ReplayArguments, io: ReplayIo): Promise<ReplayOutcome> {
-  const directory = `${args.output}.replay`
-  const deadLetterPath = `${args.output}.dead-letter.ndjson`
-  const job = await jobIdentity(args)
+  const input = { path: args.input, topic: 'transactions', hasHeader: fileKind(args.input) === 'csv' }
+  const inputSha256 = await hashInput(args.input)
+  const { header } = await readHeader(input)
   const featureSet = args.features === undefined ? defaultFeatureSet() : loadFeatureSet(args.features)
-  const ruleSet = args.rules === undefined ? defaultRuleSet() : loadRuleSet(args.rules)
-  const model = await loadModel(args.model)
-  prepareFolders(args, directory, deadLetterPath)
+  const rules = args.rules === undefined ? defaultRuleSet() : loadRuleSet(args.rules)
+  const policy = defaultPolicy()
+  const format = inputFormat(args, input.hasHeader ? header : undefined)
+  const plan = compile(
+    defaultTopology({ transactions: format, labels: null, featureSet, ruleSet: rules, policy }).graph,
+  )
+  const model = await loadModel(args.model, plan.featureNames)
+  try {
+    const parts = { inputSha256, fingerprint: plan.fingerprint, model: model.contract, rules, policy }
+    return await replayInto(args, input, plan, model, jobIdentity(args, parts), io)
+  } finally {
+    await model.close()
+  }
+}
+
+async function replayInto(
+  args: ReplayArguments,
+  input: FileLogOptions['input'],
+  plan: Plan,
+  model: Model,
+  job: Readonly<Record<string, string>>,
+  io: ReplayIo,
+): Promise<ReplayOutcome> {
+  const directory = workFolderOf(args.output)
+  const stateDirectory = join(directory, 'state')
+  makeFolder(directory, args.output)
   const log = await FileLog.open({
-    input: { path: args.input, topic: 'transactions', hasHeader: fileKind(args.input) === 'csv' },
+    input,
     outputs: new Map([
       ['decisions', args.output],
-      ['transactions.dead-letter', deadLetterPath],
+      ['transactions.dead-letter', deadLetterPathOf(args.output)],
     ]),
     journal: { topic: journalTopicOf(app), path: join(directory, 'journal') },
+    fresh: args.fresh,
   })
-  let finished = false
   try {
-    const format = inputFormat(args, log.headerLines === 0 ? undefined : log.header())
-    const plan = compile(defaultTopology({ transactions: format, labels: null, featureSet, ruleSet }).graph)
     const head = await readJournal(log, { topic: journalTopicOf(app), partition: 0 }, () => {})
     if (head !== undefined) checkSameJob(head.genesis.job, job)
+    else rmSync(stateDirectory, { recursive: true, force: true })
     if (log.epochsGivenUp > 0) io.warn(`${log.epochsGivenUp} epochs are decided again: their output is not on disk`)
-    const backend = await openRocksDb(join(directory, 'state'))
+    const backend = await openState(stateDirectory, io.warn)
+    let outcome: ReplayOutcome
     try {
       const keyGroups = keyGroupsFor(args.partitions)
       const store = await StateStore.open({ backend, keyGroups, cacheBytesMax: args.cacheMb * (1 << 20) })
@@ -86,6 +116,7 @@ export async function replay(args: ReplayArguments, io: ReplayIo): Promise<Repla
         models: new Map([[championModel, model]]),
         clock: io.clock,
         syncState: false,
+        limits: limitsOf(args),
         genesis: {
           app,
           slots: 1,
@@ -101,18 +132,19 @@ export async function replay(args: ReplayArguments, io: ReplayIo): Promise<Repla
         },
       })
       const interrupted = await run(slot, log, io)
-      const outcome = { summary: summaryOf(slot.counts), interrupted, phasesMs: slot.phases.totalsMs }
+      outcome = { summary: summaryOf(slot.counts), interrupted, phasesMs: slot.phases.totalsMs }
       await slot.close()
-      finished = !interrupted
-      return outcome
     } finally {
       await backend.close()
     }
+    if (!outcome.interrupted) {
+      rmSync(stateDirectory, { recursive: true, force: true })
+      await log.finish()
+      removeEmptyFolder(directory)
+    }
+    return outcome
   } finally {
     await log.close()
-    await model.close()
-    // Only now: with the directory goes the last means to resume.
-    if (finished) rmSync(directory, { recursive: true, force: true })
   }
 }
 
@@ -130,18 +162,40 @@ async function run(slot: Slot, log: FileLog, io: ReplayIo): Promise<boolean> {
   return true
 }
 
-/** An unfinished replay leaves its directory; without one, or with --fresh, everything starts from nothing. */
-function prepareFolders(args: ReplayArguments, directory: string, deadLetterPath: string): void {
+function makeFolder(directory: string, output: string): void {
   try {
-    if (args.fresh || !existsSync(directory)) {
-      for (const path of [directory, args.output, deadLetterPath]) rmSync(path, { recursive: true, force: true })
-    }
     mkdirSync(directory, { recursive: true })
   } catch (error) {
-    throw new WeirError('OUTPUT_UNWRITABLE', `cannot write beside ${args.output}: ${messageOf(error)}`, {
-      cause: error,
-    })
+    throw new WeirError('OUTPUT_UNWRITABLE', `cannot write beside ${output}: ${messageOf(error)}`, { cause: error })
   }
+}
+
+/** The lock was released: another replay may have moved in, and then the folder is its own. */
+function removeEmptyFolder(directory: string): void {
+  try {
+    rmdirSync(directory)
+  } catch (error) {
+    const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOENT') throw error
+  }
+}
+
+/** State is a cache of the journal: what does not open is thrown away, and folded again from the input. */
+async function openState(directory: string, warn: (text: string) => void): Promise<StateBackend> {
+  try {
+    return await openRocksDb(directory)
+  } catch (error) {
+    if (!isWeirError(error, 'BACKEND_FAILED')) throw error
+    warn(`the state is damaged and is built again: ${messageOf(error.cause)}`)
+    rmSync(directory, { recursive: true, force: true })
+    return await openRocksDb(directory)
+  }
+}
+
+/** Short epochs are written back as often as long ones, counted in epochs. */
+function limitsOf(args: ReplayArguments): Partial<SlotLimits> {
+  if (args.epochRecords === undefined) return {}
+  return { epochRecordsMax: args.epochRecords, recordsPerWriteBackMax: args.epochRecords * epochsPerWriteBack }
 }
 
 function summaryOf(counts: ReadonlyMap<string, number>): ReplaySummary {
