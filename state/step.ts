@@ -116,11 +116,11 @@ export class StepState implements StateFactory, StepScope {
   }
 
   #admit(entry: KeyEntry, roots: readonly (Buffer | undefined)[], first: number): void {
-    this.#handles.forEach((handle, i) => {
+    entry.cells = this.#handles.map((handle, i) => {
       const root = roots[first + i]
       const cell = root === undefined ? handle.create(entry) : this.#loadCell(handle, entry, root)
-      entry.cells.push(cell)
       entry.bytes += cell.bytes
+      return cell
     })
     this.entries.set(entry.key, entry)
     this.core.meter.cacheBytes += entry.bytes

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
-import { days, eventTime } from '../kernel/index.js'
+import { days, type EventTimeMs, eventTime } from '../kernel/index.js'
 import type { StateBackend, StateEntry } from './backend.js'
 import { MemoryDisk } from './backends/memory.js'
 import { intCodec, stringCodec } from './codecs.js'
 import { formatKey } from './meta.js'
 import { StateMiss } from './miss.js'
-import { type EventLog, eventLogCodec } from './model/event-log.js'
+import { EventLog, eventLogCodec } from './model/event-log.js'
 import type { StepState } from './step.js'
 import { StateStore } from './store.js'
 
@@ -457,6 +457,33 @@ describe('expiry', () => {
     await bench.open()
     const again = bench.declare()
     await call(again.step, 'k', () => assert.deepEqual(again.log.get().page(1), [4, 5, 6, 7]))
+  })
+
+  it('an expired object is swept although its key was entered since, as long as nobody touched the new one', async () => {
+    class Patient extends EventLog {
+      override expiresAt(): EventTimeMs {
+        return this.head.length === 0 ? eventTime(Number.POSITIVE_INFINITY) : super.expiresAt()
+      }
+    }
+    const step = bench.store.step('patient')
+    const log = step.paged('log', {
+      ...eventLogCodec,
+      create: pages => new Patient(pages),
+      load: (root, pages) => new Patient(pages, root),
+    })
+    await call(step, 'k', () => {
+      log.touch()
+      for (let i = 0; i < 9; i++) log.get().append(i, 3 * day)
+    })
+    await bench.commit(1)
+    bench.store.setExpiryClock(10 * day)
+    await call(step, 'k', () => assert.deepEqual(log.get().head, []))
+    assert.equal(await bench.store.sweep(10), 1)
+    await bench.commit(2)
+    assert.deepEqual(
+      (await everything(bench.backend)).filter(({ key }) => key[0] !== 0x10),
+      [],
+    )
   })
 
   it('a swept object that comes back is in the index again', async () => {

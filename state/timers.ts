@@ -35,7 +35,7 @@ class TimerList {
   }
 }
 
-/** All timers of a step; outlives the handles that a discard drops only within one load. */
+/** All timers of a step, from one load of the store to the next discard. */
 export class TimerTable implements Undoable {
   readonly #lists = new Map<string, TimerList>()
   readonly #dirty: TimerList[] = []
@@ -45,10 +45,6 @@ export class TimerTable implements Undoable {
 
   constructor(meter: Meter) {
     this.#meter = meter
-  }
-
-  get size(): number {
-    return this.#live
   }
 
   has(key: string, at: number): boolean {
