@@ -2,6 +2,7 @@ export type { RangeOptions, StateBackend, StateEntry, WriteBatch } from './backe
 export { MemoryDisk, memoryBackend } from './backends/memory.js'
 export { openRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
 export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordOf, stringCodec } from './codecs.js'
+export type { KeyEntry as ResidentKey } from './entry.js'
 export type {
   MapState,
   PagedCodec,

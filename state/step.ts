@@ -89,6 +89,16 @@ export class StepState implements StateFactory, StepScope {
     for (let i = 0; i < list.length; i += keysPerReadMax) await this.#load(list.slice(i, i + keysPerReadMax))
   }
 
+  /**
+   * Like `prefetch`, and hands out the residents, one for each key, for `enterResident`. They are good until the next
+   * eviction or discard: for this epoch.
+   */
+  async resolve(keys: readonly string[], residents: KeyEntry[]): Promise<void> {
+    await this.prefetch(keys)
+    residents.length = keys.length
+    for (let i = 0; i < keys.length; i++) residents[i] = this.entries.get(keys[i]!) ?? this.#enterSlowly(keys[i]!)
+  }
+
   async #load(keys: readonly string[]): Promise<void> {
     const { core } = this
     for (;;) {
@@ -141,8 +151,13 @@ export class StepState implements StateFactory, StepScope {
     if (entry === undefined || entry.key !== key) {
       entry = this.entries.get(key)
       if (entry === undefined) entry = this.#enterSlowly(key)
-      this.current = entry
     }
+    this.enterResident(entry)
+  }
+
+  /** `enter` without the look-up. @throws StateMiss as `enter` */
+  enterResident(entry: KeyEntry): void {
+    this.current = entry
     entry.referenced = true
     const paged = this.#paged
     if (paged.length > 0 && this.core.expiryClock !== Number.NEGATIVE_INFINITY) {

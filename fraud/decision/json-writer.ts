@@ -29,6 +29,8 @@ export class JsonWriter {
   bytes: Buffer
   length = 0
   #day = Number.NaN
+  #lastLong = Number.NaN
+  #lastLongText = ''
   /** `"YYYY-MM-DDT` of #day. */
   #dayText: Uint8Array = fragment('')
 
@@ -103,7 +105,12 @@ export class JsonWriter {
       this.#whole(value)
       return
     }
-    const text = String(value)
+    // A decision holds its score up to three times: the text of the last long number is kept.
+    if (value !== this.#lastLong) {
+      this.#lastLong = value
+      this.#lastLongText = String(value)
+    }
+    const text = this.#lastLongText
     for (let i = 0; i < text.length; i++) this.bytes[this.length + i] = text.charCodeAt(i)
     this.length += text.length
   }

@@ -6,7 +6,7 @@
  * before anything is mutated (I7). Rows never refer to the reader's buffer.
  */
 import { crc32, type DurationMs, days, type EventTimeMs } from '../../kernel/index.js'
-import { type LogReader, type Offset, offset, type RecordBatch } from '../../log/index.js'
+import { type LogReader, type Offset, offset, type RecordBatch, type TopicPartition } from '../../log/index.js'
 import type { Row, SourcePosition } from '../../operators/index.js'
 import { RecordError } from '../../schemas/avro/index.js'
 import type { Plan, SourceNode } from '../../topology/index.js'
@@ -121,12 +121,39 @@ function inRankOrder(plan: Plan): (a: RecordBatch, b: RecordBatch) => number {
   return (a, b) => rank(a) - rank(b) || a.partition - b.partition || Number(a.baseOffset - b.baseOffset)
 }
 
-interface RangeInProgress {
+class RangeInProgress {
   readonly topic: string
   readonly partition: number
   readonly from: Offset
   to: Offset
-  crc32: number
+  /** Of the values so far. */
+  crc32 = 0
+  #lengths = Buffer.allocUnsafe(4_096)
+  #lengthBytes = 0
+
+  constructor(at: TopicPartition, from: Offset) {
+    this.topic = at.topic
+    this.partition = at.partition
+    this.from = from
+    this.to = from
+  }
+
+  addLength(length: number): void {
+    if (this.#lengthBytes === this.#lengths.length)
+      this.#lengths = Buffer.concat([this.#lengths], this.#lengthBytes * 2)
+    this.#lengths.writeInt32LE(length, this.#lengthBytes)
+    this.#lengthBytes += 4
+  }
+
+  finish(): InputRange {
+    return {
+      topic: this.topic,
+      partition: this.partition,
+      from: String(this.from),
+      to: String(this.to),
+      crc32: crc32(this.#lengths.subarray(0, this.#lengthBytes), this.crc32),
+    }
+  }
 }
 
 class EpochBuilder {
@@ -137,7 +164,6 @@ class EpochBuilder {
   readonly #deadLetters: DeadLetter[] = []
   readonly #watermarks = new Map<string, number>()
   readonly #noFeatures: number[]
-  readonly #frame = Buffer.allocUnsafe(4)
   #records = 0
   #blanks = 0
   #ordinal = 0
@@ -163,8 +189,7 @@ class EpochBuilder {
     for (let i = 0; i < count; i++) {
       const start = valueStart[i]!
       const end = valueEnd[i]!
-      this.#frame.writeInt32LE(start < 0 ? -1 : end - start)
-      crc = crc32(this.#frame, crc)
+      range.addLength(start < 0 ? -1 : end - start)
       if (start >= 0) crc = crc32(bytes.subarray(start, end), crc)
       const at = first + offsetDelta[i]!
       const loggedAtMs = timestampMs === undefined ? Number.NaN : timestampMs[i]!
@@ -189,13 +214,7 @@ class EpochBuilder {
   build(): EpochInput {
     return {
       rows: this.#rows,
-      ranges: [...this.#ranges.values()].map(range => ({
-        topic: range.topic,
-        partition: range.partition,
-        from: String(range.from),
-        to: String(range.to),
-        crc32: range.crc32,
-      })),
+      ranges: [...this.#ranges.values()].map(range => range.finish()),
       deadLetters: this.#deadLetters,
       records: this.#records,
       blanks: this.#blanks,
@@ -208,7 +227,7 @@ class EpochBuilder {
     const key = clockKey(batch)
     let range = this.#ranges.get(key)
     if (range === undefined) {
-      range = { topic: batch.topic, partition: batch.partition, from: batch.baseOffset, to: batch.baseOffset, crc32: 0 }
+      range = new RangeInProgress(batch, batch.baseOffset)
       this.#ranges.set(key, range)
     }
     return range

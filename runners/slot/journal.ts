@@ -37,7 +37,7 @@ export interface InputRange {
   readonly partition: number
   readonly from: string
   readonly to: string
-  /** Over the values in order: each its length (4 bytes, little-endian; -1 for null), then its bytes. */
+  /** Over the values back to back, then over their lengths (4 bytes each, little-endian; -1 for null). */
   readonly crc32: number
 }
 

@@ -12,7 +12,7 @@
 import { defined, type EventTimeMs, eventTime, messageOf, WeirError } from '../../kernel/index.js'
 import type { OperatorSpec, Row, RowOutput, StepContext, StepRuntime } from '../../operators/index.js'
 import { featureColumns, type Model } from '../../scoring/index.js'
-import { StateMiss, type StateStore, type StepState } from '../../state/index.js'
+import { type ResidentKey, StateMiss, type StateStore, type StepState } from '../../state/index.js'
 import type {
   BoundDecide,
   DecideContext,
@@ -57,6 +57,11 @@ interface OperatorStep {
   readonly runtime: StepRuntime
   readonly state: StepState | undefined
   readonly keys: readonly KeyOf[]
+  /** Of the epoch's rows, by port: key and resident. */
+  readonly rowKeys: string[][]
+  readonly residents: ResidentKey[][]
+  /** Of the row that is being processed. */
+  resident: ResidentKey | undefined
 }
 
 class StepOutput implements RowOutput {
@@ -178,20 +183,18 @@ export class Pipeline {
       count: (counter, by = 1) => {
         this.#counts.set(counter, (this.#counts.get(counter) ?? 0) + by)
       },
-      derive: (origin, value, at = origin.at) => ({
-        value,
-        at,
-        key: origin.key,
-        ordinal: origin.ordinal,
-        flags: origin.flags,
-        features: origin.features,
-        score: origin.score,
-        source: origin.source,
-        loggedAtMs: origin.loggedAtMs,
-      }),
+      derive: (origin, value, at = origin.at) => derive(origin, value, at),
       blank: () => this.#blankRow(),
     }
-    return { node, runtime: spec.create(context), state, keys: this.#plan.keys.get(node.name) ?? [] }
+    return {
+      node,
+      runtime: spec.create(context),
+      state,
+      keys: this.#plan.keys.get(node.name) ?? [],
+      rowKeys: node.inputs.map(() => []),
+      residents: node.inputs.map(() => []),
+      resident: undefined,
+    }
   }
 
   #blankRow(): Row {
@@ -224,16 +227,19 @@ export class Pipeline {
     const output = defined(this.#outputs.get(node.name), node.name)
     if (state !== undefined) {
       this.#phases.start('state')
-      await state.prefetch(collectKeys(inputs, step.keys))
+      for (let port = 0; port < inputs.length; port++) await this.#resolveKeys(step, state, inputs[port]!, port)
     }
     this.#phases.start(node.name)
     const cursors = new Int32Array(inputs.length)
     for (;;) {
       const port = nextPort(inputs, cursors)
       if (port < 0) break
-      const row = inputs[port]![cursors[port]!++]!
-      const keyOf = step.keys[port]
-      if (keyOf !== undefined) row.key = keyOf(row.value)
+      const at = cursors[port]!++
+      const row = inputs[port]![at]!
+      if (state !== undefined) {
+        row.key = step.rowKeys[port]![at]!
+        step.resident = step.residents[port]![at]!
+      }
       // The common case inline: no miss, not full, nothing to await.
       if (!this.#tryCall(step, row, port, output)) await this.#insist(step, row, port, output)
     }
@@ -242,13 +248,21 @@ export class Pipeline {
     }
   }
 
+  async #resolveKeys(step: OperatorStep, state: StepState, rows: readonly Row[], port: number): Promise<void> {
+    const keyOf = defined(step.keys[port], 'key of a stateful step')
+    const keys = step.rowKeys[port]!
+    keys.length = rows.length
+    for (let i = 0; i < rows.length; i++) keys[i] = keyOf(rows[i]!.value)
+    await state.resolve(keys, step.residents[port]!)
+  }
+
   /** @returns false when state was missing or the output full; the call is then undone */
   #tryCall(step: OperatorStep, row: Row, port: number, output: StepOutput): boolean {
     const { state, runtime } = step
     if (output.full) this.#grant(step, row, output)
     try {
       if (state === undefined) return runtime.onRow(row, output, port)
-      state.enter(row.key)
+      state.enterResident(step.resident!)
       state.beginCall()
       if (runtime.onRow(row, output, port)) {
         state.endCall()
@@ -362,7 +376,7 @@ export class Pipeline {
       } catch (error) {
         throw new RecordFault(name, row, error)
       }
-      output.rows.push({ ...row, value: decision })
+      output.rows.push(derive(row, decision, row.at))
     }
   }
 
@@ -406,6 +420,21 @@ export class Pipeline {
   }
 }
 
+/** A row of the same shape as any other: V8 then keeps access to rows monomorphic. */
+function derive(origin: Row, value: unknown, at: EventTimeMs): Row {
+  return {
+    value,
+    at,
+    key: origin.key,
+    ordinal: origin.ordinal,
+    flags: origin.flags,
+    features: origin.features,
+    score: origin.score,
+    source: origin.source,
+    loggedAtMs: origin.loggedAtMs,
+  }
+}
+
 function nextPort(inputs: readonly (readonly Row[])[], cursors: Int32Array): number {
   if (inputs.length === 1) return cursors[0]! < inputs[0]!.length ? 0 : -1
   let port = -1
@@ -418,15 +447,6 @@ function nextPort(inputs: readonly (readonly Row[])[], cursors: Int32Array): num
     }
   }
   return port
-}
-
-function collectKeys(inputs: readonly (readonly Row[])[], keys: readonly KeyOf[]): readonly string[] {
-  const collected: string[] = []
-  inputs.forEach((rows, port) => {
-    const keyOf = defined(keys[port], 'key of a stateful step')
-    for (const row of rows) collected.push(keyOf(row.value))
-  })
-  return collected
 }
 
 function noState(step: string): never {

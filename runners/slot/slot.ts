@@ -44,8 +44,8 @@ export interface SlotLimits {
   readonly idleAfterMs: DurationMs
   /** Write-back when this many bytes are dirty … */
   readonly dirtyBytesMax: number
-  /** … or after this many epochs, so that a restart replays no more than these. */
-  readonly epochsPerWriteBackMax: number
+  /** … or after this many records, so that a restart folds no more than these again. */
+  readonly recordsPerWriteBackMax: number
   /** Records that operators throw on, in one epoch, before the slot gives up. */
   readonly exclusionsPerEpochMax: number
   /** Recoveries in a row without a committed epoch before the slot gives up. */
@@ -62,7 +62,7 @@ export const defaultLimits: SlotLimits = {
   pollWaitMs: 100 as DurationMs,
   idleAfterMs: 5_000 as DurationMs,
   dirtyBytesMax: 64 << 20,
-  epochsPerWriteBackMax: 48,
+  recordsPerWriteBackMax: 200_000,
   exclusionsPerEpochMax: 100,
   recoveriesMax: 5,
   sweepKeysMax: 256,
@@ -132,7 +132,7 @@ export class Slot {
   readonly #limits: SlotLimits
   readonly #lifecycle = new Lifecycle()
   #running: Running | undefined
-  #epochsSinceWriteBack = 0
+  #recordsSinceWriteBack = 0
   #recoveries = 0
 
   constructor(options: SlotOptions) {
@@ -302,9 +302,10 @@ export class Slot {
 
     this.phases.start('write-back')
     await store.sweep(this.#limits.sweepKeysMax)
-    this.#epochsSinceWriteBack++
+    this.#recordsSinceWriteBack += input.records
     const due =
-      store.dirtyBytes >= this.#limits.dirtyBytesMax || this.#epochsSinceWriteBack >= this.#limits.epochsPerWriteBackMax
+      store.dirtyBytes >= this.#limits.dirtyBytesMax ||
+      this.#recordsSinceWriteBack >= this.#limits.recordsPerWriteBackMax
     if (due) await this.#writeBack(running)
   }
 
@@ -330,7 +331,7 @@ export class Slot {
     const position = { epoch: running.epoch, journalHash: running.hash, fingerprint: plan.fingerprint }
     await store.write(pending, position, { sync: this.#options.syncState })
     store.evict()
-    this.#epochsSinceWriteBack = 0
+    this.#recordsSinceWriteBack = 0
     this.#crashAt('written-back')
   }
 
@@ -442,7 +443,7 @@ export class Slot {
     }
     assert(running.hash === head.lastHash, "the replay ends at the journal's last record")
     this.#running = running
-    this.#epochsSinceWriteBack = epochs
+    this.#recordsSinceWriteBack = records
     if (epochs > 0) this.#options.onEvent?.({ kind: 'replayed', epochs, records })
   }
 
