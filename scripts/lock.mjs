@@ -3,21 +3,34 @@
  *
  * Invariants:
  * 1. The directory appears with the pid already in it, so nobody sees a lock without an owner.
- * 2. A lock is broken only when its owner is dead, or has not touched it for `staleMs` (its pid may have been given to
- *    another process since, or belong to another container that shares this directory).
+ * 2. A lock is broken only when nobody in it lives: neither its owner nor the child that the owner has noted (npm goes on
+ *    when set-up is killed with -9). A pid may have been given to another process since, or belong to another container
+ *    that shares this directory; so a lock is also broken when it was not touched for `staleMs`, or `orphanMs` where a
+ *    child is left.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 const pollMs = 200
 const touchMs = 2_000
 const staleMs = 30_000
+const orphanMs = 600_000
 
 /**
  * Waits for the lock and takes it.
  * @param path the lock directory; its parent is created
  * @param onWait called once with the owner's pid when the lock is not free
- * @returns releases the lock; happens by itself when the process exits; may be called more than once
+ * @returns release() (happens by itself when the process exits; may be called more than once) and noteChild(pid), to be
+ *   called when a child starts that must not be left alone with what the lock protects
  */
 export async function takeLock(path, onWait) {
   const mine = `${path}.${process.pid}`
@@ -26,7 +39,7 @@ export async function takeLock(path, onWait) {
     clearInterval(touching)
     process.removeListener('exit', release)
     // Moved first: a directory that is emptied in place could be taken by another's rename before it is removed.
-    if (ownerOf(path) === process.pid) existed(() => renameSync(path, mine))
+    if (pidsIn(path)[0] === process.pid) existed(() => renameSync(path, mine))
     rmSync(mine, { recursive: true, force: true })
   }
   process.once('exit', release)
@@ -34,18 +47,19 @@ export async function takeLock(path, onWait) {
   writeFileSync(join(mine, 'pid'), String(process.pid))
   let waited = false
   while (!tryRename(mine, path)) {
-    const owner = ownerOf(path)
-    if (isAbandoned(path, owner)) {
-      breakLock(path, owner)
+    const pids = pidsIn(path)
+    if (isAbandoned(path, pids)) {
+      breakLock(path, pids)
       continue
     }
-    if (!waited) onWait(owner)
+    if (!waited) onWait(pids.find(isAlive))
     waited = true
     await new Promise(resolve => setTimeout(resolve, pollMs))
   }
   touch(path)
   touching = setInterval(() => touch(path), touchMs).unref()
-  return release
+  const noteChild = pid => appendFileSync(join(path, 'pid'), `\n${pid}`)
+  return { release, noteChild }
 }
 
 /** True when `path` was free and is now ours: a directory cannot be renamed onto one that holds something. */
@@ -59,20 +73,22 @@ function tryRename(from, path) {
   }
 }
 
-/** The pid in the lock; undefined when the lock is gone, or was made by something else. */
-function ownerOf(path) {
+/** Owner and children of the lock; none when the lock is gone, or was made by something else. */
+function pidsIn(path) {
   try {
-    return Number(readFileSync(join(path, 'pid'), 'utf8'))
+    const lines = readFileSync(join(path, 'pid'), 'utf8').split('\n')
+    return lines.map(Number).filter(pid => pid > 0)
   } catch (error) {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return []
     throw error
   }
 }
 
-function isAbandoned(path, owner) {
-  if (owner !== undefined && !isAlive(owner)) return true
+function isAbandoned(path, [owner, ...children]) {
+  const orphaned = owner !== undefined && !isAlive(owner)
+  if (orphaned && !children.some(isAlive)) return true
   const touched = statSync(path, { throwIfNoEntry: false })?.mtimeMs
-  return touched !== undefined && Date.now() - touched > staleMs
+  return touched !== undefined && Date.now() - touched > (orphaned ? orphanMs : staleMs)
 }
 
 function isAlive(pid) {
@@ -85,11 +101,11 @@ function isAlive(pid) {
 }
 
 /** Moves the lock aside, and back when it was no longer the one that we judged. */
-function breakLock(path, owner) {
+function breakLock(path, [owner]) {
   const aside = `${path}.broken.${process.pid}`
   rmSync(aside, { recursive: true, force: true })
   if (!existed(() => renameSync(path, aside))) return
-  if (ownerOf(aside) === owner || !tryRename(aside, path)) rmSync(aside, { recursive: true, force: true })
+  if (pidsIn(aside)[0] === owner || !tryRename(aside, path)) rmSync(aside, { recursive: true, force: true })
 }
 
 function touch(path) {

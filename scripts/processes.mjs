@@ -15,10 +15,11 @@ const running = new Set()
 /**
  * Runs a command without standard input and resolves when it has ended and its output is closed.
  * @param options.timeoutMs after which the whole group is killed
+ * @param options.onStart called with the pid
  * @returns code (null after a signal), signal, output (stdout and stderr as they came), timedOut, and error when the command
  *   could not be started at all
  */
-export function runChild([command, ...args], { cwd, env = process.env, timeoutMs } = {}) {
+export function runChild([command, ...args], { cwd, env = process.env, timeoutMs, onStart } = {}) {
   return new Promise(resolve => {
     const child = spawn(command, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
@@ -46,6 +47,7 @@ export function runChild([command, ...args], { cwd, env = process.env, timeoutMs
     })
     if (child.pid === undefined) return
     running.add(child)
+    onStart?.(child.pid)
     if (timeoutMs === undefined) return
     timer = setTimeout(() => {
       timedOut = true

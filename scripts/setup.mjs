@@ -35,10 +35,10 @@ export async function setup({ quiet = false } = {}) {
     if (!quiet) say('up to date')
     return false
   }
-  const release = await lock(say)
+  const { release, noteChild } = await lock(say)
   try {
-    if (!isInstalled()) await install(say)
-    if (!isBuilt()) await build(say)
+    if (!isInstalled()) await install(say, noteChild)
+    if (!isBuilt()) await build(say, noteChild)
   } finally {
     release()
   }
@@ -64,8 +64,8 @@ function lockHash() {
 
 const isInstalled = () => readIfThere(installStamp) === lockHash()
 
-async function install(say) {
-  say(existsSync(at('node_modules')) ? 'dependencies are stale, installing' : 'installing dependencies')
+async function install(say, onStart) {
+  say(existsSync(at('node_modules')) ? 'dependencies are stale or incomplete, installing' : 'installing dependencies')
   rmSync(installStamp, { force: true })
   const hash = lockHash()
   const startedMs = Date.now()
@@ -74,7 +74,7 @@ async function install(say) {
   const options = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
   let result
   try {
-    result = await runChild([...npm, ...options], { cwd: root })
+    result = await runChild([...npm, ...options], { cwd: root, onStart })
   } finally {
     clearInterval(progress)
   }
@@ -110,7 +110,7 @@ function isBuilt() {
   return sources().every(path => existsSync(outputOf(path)))
 }
 
-async function build(say) {
+async function build(say, onStart) {
   say(existsSync(buildStamp) ? 'sources have changed, building' : 'building')
   // tsc's own record of what it emitted is wrong once an output was deleted or a build interrupted: always build whole.
   rmSync(at('dist/.tsbuildinfo'), { force: true })
@@ -119,7 +119,7 @@ async function build(say) {
   const startedMs = Date.now()
   const { code, error, output } = await runChild(
     [process.execPath, at('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'],
-    { cwd: root },
+    { cwd: root, onStart },
   )
   if (error)
     throw new SetupError(
