@@ -129,7 +129,21 @@ function check(arrivals: readonly Arrival[], options: HarnessOptions, tiny: bool
 }
 
 /** Steps that fall on and beside every boundary: windows, delays, lateness, the horizon. */
-const step = fc.constantFrom(0, 0, 1, 1_000, 600_000, 600_001, day / 2, day - 1, day, day + 1, 3 * day, 7 * day, 8 * day)
+const step = fc.constantFrom(
+  0,
+  0,
+  1,
+  1_000,
+  600_000,
+  600_001,
+  day / 2,
+  day - 1,
+  day,
+  day + 1,
+  3 * day,
+  7 * day,
+  8 * day,
+)
 const back = fc.constantFrom(0, 0, 0, 0, 0, 1, 600_000, 600_001, day, 7 * day, 23 * day, 30 * day, 30 * day + 1)
 const amount = fc.constantFrom(0, 1, 999, 123_456, 1e15, 999_999_999_999_999)
 
@@ -143,7 +157,19 @@ const action = fc.record({
   currency: fc.constantFrom('EUR', 'EUR', 'JPY', 'KWD'),
   /** Which earlier or later transaction a repeat or label is about. */
   about: fc.integer({ min: -2, max: 12 }),
-  available: fc.constantFrom(-day, 0, 1, 6 * day, 7 * day - 1, 7 * day, 7 * day, 7 * day + 1, 10 * day, 30 * day, 40 * day),
+  available: fc.constantFrom(
+    -day,
+    0,
+    1,
+    6 * day,
+    7 * day - 1,
+    7 * day,
+    7 * day,
+    7 * day + 1,
+    10 * day,
+    30 * day,
+    40 * day,
+  ),
   fraud: fc.boolean(),
   leap: fc.constantFrom(...new Array<number>(30).fill(0), 31 * day, 70 * day),
 })

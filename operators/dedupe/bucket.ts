@@ -39,34 +39,43 @@ export class Bucket {
     return 160 + this.#hashes.byteLength + this.#bytes.length
   }
 
-  /** The latest entry with this id whose clock is not before `oldest`. */
+  /** An entry with this id whose clock is not before `oldest`. */
   find(id: string, hash: number, oldest: number): RememberedId | undefined {
-    for (let i = this.#hashes.indexOf(hash); i >= 0 && i < this.count; i = this.#hashes.indexOf(hash, i + 1)) {
+    const hashes = this.#hashes
+    const count = this.count
+    for (let i = 0; i < count; i++) {
+      if (hashes[i] !== hash) continue
       const entry = this.#entryAt(i)
       if (entry.id === id && entry.clock >= oldest) return entry
     }
     return undefined
   }
 
-  append(entry: RememberedId): void {
-    if (this.count === this.#hashes.length)
-      this.#hashes = grown(this.#hashes, new Int32Array(Math.ceil(this.count * 1.5)))
-    const { id } = entry
+  append(
+    id: string,
+    hash: number,
+    fingerprintHigh: number,
+    fingerprintLow: number,
+    clock: number,
+    partition: number,
+    offset: number,
+  ): void {
+    if (this.count === this.#hashes.length) this.#hashes = grown(this.#hashes, new Int32Array(2 * this.count))
     const needed = this.#length + fixedEntryBytes + 2 * id.length
     if (needed > this.#bytes.length) {
-      this.#bytes = grown(this.#bytes, new Uint8Array(Math.max(needed, Math.ceil(this.#bytes.length * 1.5))))
+      this.#bytes = grown(this.#bytes, new Uint8Array(Math.max(needed, 2 * this.#bytes.length)))
     }
-    if (this.count === 0) this.firstClock = entry.clock
-    const delta = this.count === 0 ? 0 : entry.clock - this.#lastClock
-    this.#lastClock = entry.clock
-    this.#hashes[this.count++] = entry.hash
+    if (this.count === 0) this.firstClock = clock
+    const delta = this.count === 0 ? 0 : clock - this.#lastClock
+    this.#lastClock = clock
+    this.#hashes[this.count++] = hash
     const bytes = this.#bytes
     let at = writeVarint(bytes, this.#length, delta % 1_000 === 0 ? (delta / 1_000) * 2 + 1 : delta * 2)
     at = writeId(bytes, at, id)
-    at = writeInt32(bytes, at, entry.fingerprintLow)
-    at = writeInt32(bytes, at, entry.fingerprintHigh)
-    at = writeVarint(bytes, at, entry.partition)
-    this.#length = writeVarint(bytes, at, entry.offset)
+    at = writeInt32(bytes, at, fingerprintLow)
+    at = writeInt32(bytes, at, fingerprintHigh)
+    at = writeVarint(bytes, at, partition)
+    this.#length = writeVarint(bytes, at, offset)
   }
 
   /** Drops the entries with a clock before `oldest`. @returns how many */

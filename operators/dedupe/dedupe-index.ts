@@ -80,16 +80,23 @@ export class DedupeIndex implements PagedObject {
     if (this.#buckets > 0 && this.#isFull(this.#total + 1)) this.#bucket(this.#splitting())
   }
 
-  /** Remembers an id that `find` did not; the clock of `entry` is set here. @param time of its record */
-  add(entry: Omit<RememberedId, 'clock'>, time: number): void {
+  /** Remembers an id that `find` did not, with the place of its record. @param time of its record */
+  add(
+    id: string,
+    hash: number,
+    fingerprintHigh: number,
+    fingerprintLow: number,
+    time: number,
+    partition: number,
+    offset: number,
+  ): void {
     const clock = Math.max(this.#time, time)
     this.#time = clock
     const oldest = clock - this.#horizonMs
-    const bucket = this.#bucketFor(entry.hash)
+    const bucket = this.#bucketFor(hash)
     const prunes = this.#root ? bucket.count % pruneEvery === 0 : bucket.count >= this.#sizes.pageEntries
     if (prunes && bucket.count > 0 && bucket.firstClock < oldest) this.#total -= bucket.prune(oldest)
-    const { id, hash, fingerprintHigh, fingerprintLow, partition, offset } = entry
-    bucket.append({ id, hash, fingerprintHigh, fingerprintLow, clock, partition, offset })
+    bucket.append(id, hash, fingerprintHigh, fingerprintLow, clock, partition, offset)
     this.#total++
     if (this.#root === undefined) {
       this.#dirty.add(this.#bucketOf(hash))
@@ -188,7 +195,8 @@ export class DedupeIndex implements PagedObject {
       if (entry.clock < this.#time - this.#horizonMs) continue
       const index = this.#bucketOf(entry.hash)
       assert(into.includes(index), 'an entry stays within the buckets of its split')
-      this.#pages.get(index)!.append(entry)
+      const { id, hash, fingerprintHigh, fingerprintLow, clock, partition, offset } = entry
+      this.#pages.get(index)!.append(id, hash, fingerprintHigh, fingerprintLow, clock, partition, offset)
       this.#total++
     }
   }

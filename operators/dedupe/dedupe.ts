@@ -70,7 +70,7 @@ class DedupeStep<T> implements StepRuntime {
     if (!out.push(row)) return false
     this.#state.touch()
     const { partition, offset } = row.source
-    index.add({ id, hash: idHash, fingerprintHigh: high, fingerprintLow: low, partition, offset }, row.at)
+    index.add(id, idHash, high, low, row.at, partition, offset)
     return true
   }
 }

@@ -22,6 +22,10 @@ export function applyLabel(
   fraud: boolean,
   settled: number,
 ): LabelChange | undefined {
+  // The common case: one label, soon after its transaction.
+  if (labels.length === 0) {
+    return { labels: [{ availableAt, fraud }], delta: fraud ? 1 : 0, until: Number.POSITIVE_INFINITY }
+  }
   let index = 0
   while (index < labels.length && labels[index]!.availableAt < availableAt) index++
   const same = labels[index]?.availableAt === availableAt

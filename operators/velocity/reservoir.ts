@@ -18,7 +18,7 @@ import { type ByteReader, type ByteWriter, type EventTimeMs, eventTime } from '.
 import type { PagedCodec, PagedObject, PageSource, PageWriter } from '../../state/index.js'
 import { EarlyLabels } from './early-labels.js'
 import { applyLabel, type LabelChange } from './labels.js'
-import { type FoundEvent, Run, scanned } from './run.js'
+import { Run, scanned } from './run.js'
 import { addAggregate, addValue, type ReservoirShape, type Workspace } from './shape.js'
 import { type Transition, Transitions } from './transitions.js'
 import { EventTree, type LeafEvent } from './tree.js'
@@ -58,7 +58,9 @@ export class Reservoir implements PagedObject {
   readonly #cursors: Float64Array
   /** The run each cursor stands in; undefined: to be found again by its time. */
   readonly #runs: (Run | undefined)[]
-  #found: { readonly leaf: LeafEvent | undefined; readonly event: FoundEvent } | undefined
+  /** What prepareLabel found, for label. */
+  #foundLeaf: LeafEvent | undefined
+  #foundAt = -1
   #change: LabelChange | undefined
 
   constructor(shape: ReservoirShape, source: PageSource) {
@@ -161,36 +163,37 @@ export class Reservoir implements PagedObject {
   /** Decides what becomes of a label, and loads what it will touch. @throws StateMiss */
   prepareLabel(time: number, idHigh: number, idLow: number, availableAt: number, fraud: boolean): LabelFate {
     const { boundaries, latenessMs } = this.#shape
-    this.#found = undefined
     this.#change = undefined
     if (availableAt > time + boundaries[boundaries.length - 1]!) return 'without-effect'
     const leaf = this.#tree.find(time, idHigh, idLow)
-    const event = leaf ? leaf.run.find(time, idHigh, idLow) : this.#head.find(time, idHigh, idLow)
-    if (event === undefined) {
+    const run = leaf === undefined ? this.#head : leaf.run
+    const offset = run.find(time, idHigh, idLow)
+    if (offset < 0) {
       if (time < this.#time - latenessMs) return 'unmatched'
       return this.#early.isFull(this.#time - latenessMs) ? 'early-full' : 'early'
     }
-    const change = applyLabel(event.labels, availableAt, fraud, this.#time - latenessMs)
+    const change = applyLabel(run.labelsAt(offset, time), availableAt, fraud, this.#time - latenessMs)
     if (change === undefined) return 'event-full'
     this.#transitions.prepareAdd(availableAt)
     if (change.until !== never) this.#transitions.prepareAdd(change.until)
-    this.#found = { leaf, event }
+    this.#foundLeaf = leaf
+    this.#foundAt = offset
     this.#change = change
     return 'joined'
   }
 
   /** Takes in the label that `prepareLabel` has just been asked about, when its fate was 'joined' or 'early'. */
   label(time: number, idHigh: number, idLow: number, availableAt: number, fraud: boolean): void {
-    if (this.#found === undefined || this.#change === undefined) {
+    if (this.#change === undefined) {
       this.labelsUnmatched += this.#early.expire(this.#time - this.#shape.latenessMs)
       this.#early.add({ time, idHigh, idLow, availableAt, fraud })
       return
     }
-    const { leaf, event } = this.#found
+    const leaf = this.#foundLeaf
     const { labels, delta, until } = this.#change
     const run = leaf?.run ?? this.#head
-    run.setLabels(event.offset, time, labels)
-    this.#forget(run, event.offset)
+    run.setLabels(this.#foundAt, time, labels)
+    this.#forget(run, this.#foundAt)
     if (leaf) this.#tree.relabelled(leaf.page, time)
     if (delta === 0) return
     this.#fraudChanges(availableAt, time, delta)
@@ -253,7 +256,10 @@ export class Reservoir implements PagedObject {
   /** Moves a copy of the cursors to `time`, in the workspace. */
   #advance(time: number): void {
     const { boundaries, stride, aggregate } = this.#shape
-    this.#work.cursors.set(this.#cursors)
+    const work = this.#work.cursors
+    const kept = this.#cursors
+    // Element by element: a call of set() costs more than so few doubles.
+    for (let i = 0; i < kept.length; i++) work[i] = kept[i]!
     for (let b = 0; b < boundaries.length; b++) this.#work.runs[b] = this.#runs[b]
     if (this.#transitions.next <= time) {
       this.#transitions.visit(time, transition => this.#takeEffect(transition))
@@ -261,23 +267,16 @@ export class Reservoir implements PagedObject {
     for (let b = 0; b < boundaries.length; b++) {
       const at = b * stride
       const limit = time - boundaries[b]!
-      if (this.#work.cursors[at + aggregate]! > limit) continue
+      if (work[at + aggregate]! > limit) continue
       const run = this.#work.runs[b]
       if (run !== undefined) {
-        run.scan(
-          this.#work.cursors[at + aggregate + 1]!,
-          this.#work.cursors[at + aggregate + 2]!,
-          limit,
-          time,
-          this.#work.cursors,
-          at,
-        )
+        run.scan(work[at + aggregate + 1]!, work[at + aggregate + 2]!, limit, time, work, at)
         if (scanned.next !== never || run === this.#head) {
           this.#stand(at, b, run, scanned.next)
           continue
         }
       }
-      this.#work.cursors.fill(0, at, at + aggregate)
+      work.fill(0, at, at + aggregate)
       this.#prefix(limit, time, at)
       this.#stand(at, b, this.#prefixRun, this.#prefixNext)
     }
@@ -315,8 +314,9 @@ export class Reservoir implements PagedObject {
   }
 
   #keepAdvance(time: number): void {
-    const length = this.#cursors.length
-    for (let i = 0; i < length; i++) this.#cursors[i] = this.#work.cursors[i]!
+    const work = this.#work.cursors
+    const kept = this.#cursors
+    for (let i = 0; i < kept.length; i++) kept[i] = work[i]!
     for (let b = 0; b < this.#runs.length; b++) this.#runs[b] = this.#work.runs[b]
     if (this.#transitions.next <= time) this.#transitions.pop(time)
     this.#time = time

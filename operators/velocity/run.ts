@@ -22,12 +22,6 @@ const unitMs = [1, 1_000, 86_400_000] as const
 /** Where a scan stopped: after `count` events, the last of which ends at `offset` and has `time`; `next`: of the following. */
 export const scanned = { offset: 0, time: 0, next: Number.POSITIVE_INFINITY, count: 0 }
 
-/** An event that `find` met: where it starts, and its labels, ascending by available_at. */
-export interface FoundEvent {
-  readonly offset: number
-  readonly labels: readonly EventLabel[]
-}
-
 export interface EventLabel {
   readonly availableAt: number
   readonly fraud: boolean
@@ -47,7 +41,7 @@ export class Run {
   /** Offset of the last event while it is known: labels mostly follow their transaction. -1 otherwise. */
   #tail = -1
 
-  constructor(shape: ReservoirShape, capacity = 32) {
+  constructor(shape: ReservoirShape, capacity = 64) {
     this.#shape = shape
     this.#factor = shape.labelled ? 16 : 2
     this.bytes = new Uint8Array(capacity)
@@ -157,13 +151,12 @@ export class Run {
     scanned.count = count
   }
 
-  /** The first to arrive of the events with this time and identity. */
-  find(time: number, idHigh: number, idLow: number): FoundEvent | undefined {
-    if (this.count === 0 || time < this.first || time > this.last) return undefined
+  /** Where the first to arrive of the events with this time and identity starts; -1: there is none. */
+  find(time: number, idHigh: number, idLow: number): number {
+    if (this.count === 0 || time < this.first || time > this.last) return -1
     if (this.#tail >= 0 && time === this.last) {
       const end = skipVarint(this.bytes, this.#tail)
-      if (this.#identityAt(this.#afterValues(end), idHigh, idLow) && this.#isAlone())
-        return this.#found(this.#tail, time)
+      if (this.#identityAt(this.#afterValues(end), idHigh, idLow) && this.#isAlone()) return this.#tail
     }
     let at = 0
     let now = this.first
@@ -172,13 +165,27 @@ export class Run {
       const packed = readVarint(this.bytes, at)
       const delta = (packed - (packed & 15)) / 16
       now += (packed & 1) === 1 ? delta * 1_000 : delta
-      if (now > time) return undefined
+      if (now > time) return -1
       at = this.#afterValues(position.at)
-      if (now === time && this.#identityAt(at, idHigh, idLow)) return this.#found(start, time)
+      if (now === time && this.#identityAt(at, idHigh, idLow)) return start
       at += 8
       for (let labels = (packed & 15) >> 1; labels > 0; labels--) at = skipVarint(this.bytes, at)
     }
-    return undefined
+    return -1
+  }
+
+  /** The labels of the event of `time` that starts at `offset`, ascending by available_at. */
+  labelsAt(offset: number, time: number): readonly EventLabel[] {
+    const count = (this.bytes[offset]! & 15) >> 1
+    if (count === 0) return noLabels
+    const labels: EventLabel[] = []
+    let at = this.#afterValues(skipVarint(this.bytes, offset)) + 8
+    for (let i = 0; i < count; i++) {
+      const label = readVarint(this.bytes, at)
+      at = position.at
+      labels.push({ availableAt: time + labelOffset(label), fraud: (label & 1) === 1 })
+    }
+    return labels
   }
 
   /** Replaces the labels of the event of `time` that starts at `offset`. Offsets past it move. */
@@ -310,21 +317,9 @@ export class Run {
     return this.count === 1 || readVarint(this.bytes, this.#tail) >= 16
   }
 
-  #found(offset: number, time: number): FoundEvent {
-    const count = (this.bytes[offset]! & 15) >> 1
-    const labels: EventLabel[] = []
-    let at = this.#afterValues(skipVarint(this.bytes, offset)) + 8
-    for (let i = 0; i < count; i++) {
-      const label = readVarint(this.bytes, at)
-      at = position.at
-      labels.push({ availableAt: time + labelOffset(label), fraud: (label & 1) === 1 })
-    }
-    return { offset, labels }
-  }
-
   #reserve(extra: number): void {
     if (this.length + extra <= this.bytes.length) return
-    const grown = new Uint8Array(Math.max(this.length + extra, Math.ceil(this.bytes.length * 1.5)))
+    const grown = new Uint8Array(Math.max(this.length + extra, 2 * this.bytes.length))
     grown.set(this.bytes.subarray(0, this.length))
     this.bytes = grown
   }
@@ -332,7 +327,7 @@ export class Run {
   /** Replaces `removed` bytes at `at` by the first `added` bytes of scratch. */
   #splice(at: number, removed: number, added: number): void {
     if (added > removed) this.#reserve(added - removed)
-    this.bytes.copyWithin(at + added, at + removed, this.length)
+    if (at + removed < this.length) this.bytes.copyWithin(at + added, at + removed, this.length)
     for (let i = 0; i < added; i++) this.bytes[at + i] = scratch[i]!
     this.length += added - removed
     this.#tail = -1
@@ -340,6 +335,7 @@ export class Run {
 }
 
 const none = new Float64Array(0)
+const noLabels: readonly EventLabel[] = []
 
 function labelOffset(packed: number): number {
   return unzigzag((packed - (packed & 7)) / 8) * unitMs[((packed & 7) >> 1) as 0 | 1 | 2]

@@ -136,6 +136,7 @@ export class EventTree {
 
   /** The leaf that holds the event with this time and identity. @throws StateMiss */
   find(time: number, idHigh: number, idLow: number): LeafEvent | undefined {
+    if (this.#levels === 0) return undefined
     return this.#find(this.#root, this.#levels, time, idHigh, idLow)
   }
 
@@ -149,7 +150,7 @@ export class EventTree {
         continue
       }
       const run = this.#leaf(entry.page)
-      if (run.find(time, idHigh, idLow)) return { page: entry.page, run }
+      if (run.find(time, idHigh, idLow) >= 0) return { page: entry.page, run }
     }
     return undefined
   }

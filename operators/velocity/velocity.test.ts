@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { days, eventTime, isWeirError, millis } from '../../kernel/index.js'
+import { days, isWeirError, millis } from '../../kernel/index.js'
 import { RowFlag } from '../contract.js'
-import { Harness, type HarnessOptions, seeded, wellBehaved } from '../harness.js'
+import { Harness, type HarnessOptions, seeded } from '../harness.js'
 import { type ClosedSides, count, type Feature, fraudShare, mean, sum } from './features.js'
 import { velocity } from './velocity.js'
 
@@ -40,7 +40,10 @@ const windows: readonly Window[] = [
   { over: 12, delay: 0, sides: '[]', current: false },
 ]
 
-const shaped = <N extends string>(feature: Feature<N, unknown>, { delay, sides, current }: Window): Feature<N, unknown> => {
+const shaped = <N extends string>(
+  feature: Feature<N, unknown>,
+  { delay, sides, current }: Window,
+): Feature<N, unknown> => {
   const delayed = feature.delayedBy(millis(delay)).closed(sides)
   return current ? delayed : delayed.excludingCurrent()
 }
@@ -157,11 +160,161 @@ describe('velocity', () => {
     )
     assert.ok(misses > 1_000, `the property met ${misses} misses`)
   })
-})
 
-void days
-void eventTime
-void isWeirError
-void RowFlag
-void wellBehaved
-void mean
+  const one = (window: Partial<Window>): Harness =>
+    new Harness(specOf(tinyPages, [{ over: 10, delay: 0, sides: '(]', current: true, ...window }]))
+  const event = (id: string, time: number, amount = 1): Event => ({ id, time, amount })
+  const feed = (harness: Harness, time: number, id = `at ${time}`, amount = 1) =>
+    harness.feed('key', event(id, time, amount), time)!
+  const label = (harness: Harness, id: string, time: number, available: number, fraud: boolean) =>
+    harness.feed('key', { id, time, available, fraud }, time, 1)
+  const counted = (harness: Harness, time: number): number => feed(harness, time).features[0]!
+
+  it('counts each side of a window as declared', () => {
+    for (const [sides, expected] of [
+      ['(]', 3],
+      ['[)', 2],
+      ['()', 1],
+      ['[]', 4],
+    ] as const) {
+      const harness = one({ sides })
+      for (const time of [0, 1, 10]) feed(harness, time)
+      // At 10: 0 lies on the lower edge, the other 10 and the record itself on the upper.
+      assert.equal(counted(harness, 10), expected, sides)
+    }
+  })
+
+  it('counts of equal times the one that arrived first, and not the other way round', () => {
+    const harness = one({ current: false })
+    assert.deepEqual([counted(harness, 5), counted(harness, 5), counted(harness, 5)], [0, 1, 2])
+  })
+
+  it('adds huge amounts exactly, where running doubles drift', () => {
+    const harness = one({ over: 2 })
+    feed(harness, 0, 'a', 1e15)
+    for (let time = 1; time < 40; time++) feed(harness, time, `b${time}`, time % 2 === 0 ? 1e15 : 1)
+    assert.equal(feed(harness, 100, 'c', 1).features[1], 1)
+  })
+
+  it('takes a label into account from its available_at on, and for late records as of their time', () => {
+    const harness = one({ over: 30 })
+    feed(harness, 0, 'a')
+    label(harness, 'a', 0, 10, true)
+    assert.equal(feed(harness, 9).features[2], 0)
+    assert.equal(feed(harness, 10).features[2], 1 / 3)
+    label(harness, 'a', 0, 12, false)
+    assert.equal(feed(harness, 12).features[2], 0)
+    assert.equal(feed(harness, 11).features[2], 1 / 4, 'late, when the first label was in effect')
+    assert.equal(feed(harness, 9).features[2], 0, 'later still, before it was')
+    label(harness, 'a', 0, 12, true)
+    assert.equal(feed(harness, 13).features[2], 1 / 7, 'of the same available_at the one that arrived last')
+  })
+
+  it('keeps labels of other identities and times apart', () => {
+    const harness = one({ over: 30 })
+    feed(harness, 1, 'a')
+    label(harness, 'b', 1, 1, true)
+    label(harness, 'a', 2, 2, true)
+    assert.equal(feed(harness, 3).features[2], 0)
+    assert.equal(harness.counters.get('labels_early'), 2)
+  })
+
+  it('lets labels wait for their record, so many a key, and drops and counts what it cannot keep', () => {
+    const harness = new Harness(specOf(tinyPages, [{ over: 10, delay: 0, sides: '(]', current: true }], 2))
+    label(harness, 'a', 5, 5, true)
+    label(harness, 'b', 6, 6, true)
+    label(harness, 'c', 7, 7, true)
+    assert.equal(harness.counters.get('labels_early_full'), 1)
+    feed(harness, 5, 'a')
+    assert.equal(harness.counters.get('labels_early_met'), 1)
+    assert.equal(feed(harness, 6, 'x').features[2], 1 / 2)
+    feed(harness, 100)
+    assert.equal(harness.counters.get('labels_unmatched'), 1, 'b is too old to come')
+    label(harness, 'd', 59, 59, true)
+    assert.equal(harness.counters.get('labels_unmatched'), 2)
+    label(harness, 'at 100', 100, 111, true)
+    assert.equal(harness.counters.get('labels_without_effect'), 1)
+    label(harness, 'at 100', 100, 110, true)
+    for (let i = 1; i <= 7; i++) label(harness, 'at 100', 100, 100 + i, false)
+    assert.equal(harness.counters.get('labels_event_full'), 1)
+  })
+
+  it('marks what is more than the lag behind as late, and what is more than the lateness behind as incomplete', () => {
+    const harness = new Harness(
+      velocity<typeof values, Event>({
+        values,
+        features: { n: count().over(days(1)), average: mean('amount', { per: () => 100 }).over(days(1)) },
+        lateAfter: millis(10),
+        lateness: millis(30),
+      }),
+    )
+    const first = feed(harness, 1_000, 'a', 250)
+    assert.deepEqual([first.flags, first.features], [0, [1, 2.5]])
+    assert.equal(feed(harness, 990).flags, 0)
+    assert.equal(feed(harness, 989).flags, RowFlag.late)
+    assert.deepEqual(feed(harness, 970).features[0], 1, 'exactly the lateness: inserted')
+    const tooLate = feed(harness, 969)
+    assert.deepEqual(
+      [tooLate.flags, tooLate.features],
+      [RowFlag.late | RowFlag.historyIncomplete, [Number.NaN, Number.NaN]],
+    )
+    assert.equal(counted(harness, 1_000), 5, 'and it is not in the history')
+    assert.deepEqual([...harness.counters].sort(), [
+      ['history_incomplete', 1],
+      ['late', 3],
+    ])
+  })
+
+  it('has no mean of nothing, and a sum and a share of 0', () => {
+    const features = {
+      m: mean('amount').over(days(1)).excludingCurrent(),
+      s: sum('amount').over(days(1)).excludingCurrent(),
+    }
+    const row = new Harness(velocity<typeof values, Event>({ values, features })).feed('key', event('a', 0), 0)!
+    assert.deepEqual(row.features, [Number.NaN, 0])
+  })
+
+  it('refuses values that are not whole or too large, and times that are no times', () => {
+    for (const amount of [0.5, Number.NaN, 1e15 + 1, Number.POSITIVE_INFINITY]) {
+      assert.throws(
+        () => feed(one({}), 0, 'a', amount),
+        error => isWeirError(error, 'INVALID_FIELD'),
+      )
+    }
+    assert.throws(
+      () => feed(one({}), Number.NaN),
+      error => isWeirError(error, 'INVALID_EVENT_TIME'),
+    )
+  })
+
+  it('touches a bounded number of pages for a record of a key with a million events', () => {
+    const harness = new Harness(
+      specOf({ headEventsMax: 64, leafEvents: 48, fanout: 16, transitionsInRoot: 8 }, windows, 8),
+    )
+    const stored = harness.stored('key')
+    const random = seeded(5)
+    let readsMax = 0
+    let pagesMax = 0
+    let rootMax = 0
+    let time = 0
+    for (let i = 0; i < 1_000_000; i++) {
+      // About 30,000 events within the retention of 60 ms, so three index levels; one record in a hundred is late.
+      if (i % 512 === 0) time++
+      stored.reads = 0
+      const at = i % 100 === 0 ? Math.max(0, time - Math.floor(random() * lateness)) : time
+      harness.feed('key', event(`e${i}`, at), at)
+      if (i % 1_000 === 500) label(harness, `e${i - 3}`, time, time + 2, true)
+      readsMax = Math.max(readsMax, stored.reads)
+      if (i % 256 !== 255) continue
+      stored.touched = true
+      stored.save()
+      rootMax = Math.max(rootMax, stored.root!.length)
+      pagesMax = Math.max(pagesMax, stored.pages.size)
+      if (i % 4_096 === 4_095) stored.object.trim?.()
+      assert.ok(stored.object.bytesInMemory < 2_000_000, `${stored.object.bytesInMemory} bytes in memory`)
+    }
+    assert.ok(readsMax <= 60, `${readsMax} pages read for one record`)
+    assert.ok(rootMax <= 4_096, `a root of ${rootMax} bytes`)
+    assert.ok(pagesMax <= 2_500, `${pagesMax} pages: what has expired goes`)
+  })
+})
