@@ -79,8 +79,22 @@ async function install(say, onStart) {
     clearInterval(progress)
   }
   if (result.code !== 0) throw new SetupError(explainNpm(result))
+  const missing = missingPackages()
+  if (missing.length > 0) {
+    throw new SetupError(`SETUP_FAILED: npm ci left out ${missing.join(', ')}; check free space and run it again`)
+  }
   writeStamp(installStamp, hash)
   say(`dependencies installed, ${seconds(startedMs)} s`)
+}
+
+/** Packages of the lock file that are not there. npm ends with code 0 when one that it takes for optional fails. */
+function missingPackages() {
+  const { packages } = JSON.parse(readFileSync(at('package-lock.json'), 'utf8'))
+  const isMeant = ({ optional, os, cpu, libc }) =>
+    optional !== true || (os?.includes(process.platform) && cpu?.includes(process.arch) && libc === undefined)
+  return Object.keys(packages).filter(
+    path => path !== '' && isMeant(packages[path]) && !existsSync(at(`${path}/package.json`)),
+  )
 }
 
 /** One line on why `npm ci` failed, after npm's own words where we know no better. */
