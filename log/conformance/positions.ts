@@ -196,4 +196,11 @@ export function positionTests({ test }: Suite): void {
     await reader.close()
     assert.deepEqual(await waiting, [])
   })
+
+  test('closing the log ends a waiting poll', ['waiting'], async ({ log, topic }) => {
+    const reader = await readerOf(log, await topic(1))
+    const waiting = reader.poll(limits({ waitMsMax: millis(600_000) }))
+    await log.close()
+    assert.deepEqual(await waiting, [])
+  })
 }

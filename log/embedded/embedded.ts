@@ -8,6 +8,10 @@
  * 3. A committer whose commit failed is dead (I5).
  * 4. Offsets of a partition have no gaps and survive opening again; they never repeat, also after a trim.
  * The database stays with who opened it: `close` leaves it open.
+ *
+ * Measured on RocksDB, two shared cores, records of 410 bytes, CPU of RocksDB's own threads included: append 35 to 60 us
+ * for a call of one record, 4 us a record with 50 calls at once, 1.3 to 2.3 in batches of 100, 1.4 to 1.9 of 4,096; poll 0.3
+ * to 0.5 us a record in batches of 4,096, 3 to 6 where they were appended one by one; a synchronous commit 0.4 to 1.4 ms.
  */
 import { AssertionError, assert, type Clock, systemClock, WeirError } from '../../kernel/index.js'
 import {
@@ -74,7 +78,6 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
   readonly #writer: Writer
   readonly #topics = new TopicTable<EmbeddedPartition>()
   readonly #generations = new Map<string, number>()
-  readonly #readers = new Set<LogReader>()
   readonly #source: EntrySource<EmbeddedPartition>
   readonly #syncCommits: boolean
   #nextTopicId = 1
@@ -90,6 +93,7 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
       read: (partition, from, until, entriesMax) => readEntries(db, partition, from, until, entriesMax),
       bell: this.#bell,
       timer,
+      isClosed: () => this.#closed,
     }
   }
 
@@ -122,9 +126,7 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
 
   async reader(from: readonly Position[]): Promise<LogReader> {
     this.#assertOpen()
-    const reader = new EntryReader(this.#source, from)
-    this.#readers.add(reader)
-    return reader
+    return new EntryReader(this.#source, from)
   }
 
   async committer(id: string): Promise<LogCommitter> {
@@ -169,7 +171,7 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    for (const reader of this.#readers) await reader.close()
+    this.#bell.ring()
     await this.#writer.idle()
   }
 

@@ -26,8 +26,10 @@ export interface EntrySource<P extends PartitionBounds> {
   partition(at: Position): P
   /** Up to `entriesMax` entries in order, from the first that ends at or after `from`; not past `until`. */
   read(partition: P, from: number, until: number, entriesMax: number): Promise<readonly Entry[]>
+  /** Rung after every write, and when the log closes. */
   readonly bell: Doorbell
   readonly timer: Timer
+  isClosed(): boolean
 }
 
 interface Cursor<P extends PartitionBounds> {
@@ -69,20 +71,20 @@ export class EntryReader<P extends PartitionBounds> implements LogReader {
     }))
   }
 
+  get closed(): boolean {
+    return this.#closed || this.#source.isClosed()
+  }
+
   async poll(limits: PollLimits): Promise<readonly RecordBatch[]> {
     assert(!this.#polling, 'one poll at a time')
-    assert(!this.#closed, 'the reader is open')
+    assert(!this.closed, 'the reader and its log are open')
     assert(limits.recordsMax > 0, 'a poll asks for at least one record')
     this.#polling = true
     try {
       if (!this.#hasNews() && limits.waitMsMax > 0) {
-        await this.#source.bell.wait(
-          () => this.#closed || this.#hasNews(),
-          millis(limits.waitMsMax),
-          this.#source.timer,
-        )
+        await this.#source.bell.wait(() => this.closed || this.#hasNews(), millis(limits.waitMsMax), this.#source.timer)
       }
-      return this.#closed ? [] : await this.#read(limits)
+      return this.closed ? [] : await this.#read(limits)
     } finally {
       this.#polling = false
     }

@@ -35,7 +35,6 @@ export class MemoryLog implements Log, LogProducer, LogTrimmer {
   readonly #clock: Clock
   readonly #faults: Faults
   readonly #source: EntrySource<MemoryPartition>
-  readonly #readers = new Set<LogReader>()
   #polls = 0
   #closed = false
 
@@ -49,6 +48,7 @@ export class MemoryLog implements Log, LogProducer, LogTrimmer {
       read: async (partition, from, _until, entriesMax) => disk.read(partition, from, entriesMax),
       bell: disk.bell,
       timer: clock === systemClock ? systemTimer : clockTimer(clock),
+      isClosed: () => this.#closed,
     }
   }
 
@@ -66,9 +66,7 @@ export class MemoryLog implements Log, LogProducer, LogTrimmer {
 
   async reader(from: readonly Position[]): Promise<LogReader> {
     this.#assertOpen()
-    const reader = new FaultyReader(new EntryReader(this.#source, from), limits => this.#pollFault(limits))
-    this.#readers.add(reader)
-    return reader
+    return new FaultyReader(new EntryReader(this.#source, from), limits => this.#pollFault(limits))
   }
 
   async committer(id: string): Promise<LogCommitter> {
@@ -96,8 +94,7 @@ export class MemoryLog implements Log, LogProducer, LogTrimmer {
 
   async close(): Promise<void> {
     this.#closed = true
-    for (const reader of this.#readers) await reader.close()
-    this.#readers.clear()
+    this.#disk.bell.ring()
   }
 
   /** Undefined: return nothing, at once. */
@@ -116,18 +113,17 @@ export class MemoryLog implements Log, LogProducer, LogTrimmer {
 
 class FaultyReader implements LogReader {
   readonly finished = false
-  readonly #reader: LogReader
+  readonly #reader: EntryReader<MemoryPartition>
   readonly #fault: (limits: PollLimits) => Promise<PollLimits | undefined>
-  #closed = false
 
-  constructor(reader: LogReader, fault: (limits: PollLimits) => Promise<PollLimits | undefined>) {
+  constructor(reader: EntryReader<MemoryPartition>, fault: (limits: PollLimits) => Promise<PollLimits | undefined>) {
     this.#reader = reader
     this.#fault = fault
   }
 
   async poll(asked: PollLimits): Promise<readonly RecordBatch[]> {
     const limits = await this.#fault(asked)
-    return limits === undefined || this.#closed ? [] : this.#reader.poll(limits)
+    return limits === undefined || this.#reader.closed ? [] : this.#reader.poll(limits)
   }
 
   seek(position: Position): void {
@@ -139,7 +135,6 @@ class FaultyReader implements LogReader {
   }
 
   close(): Promise<void> {
-    this.#closed = true
     return this.#reader.close()
   }
 }
