@@ -10,8 +10,10 @@ import {
   type DecideFunction,
   type ModelReference,
   modelNamed,
+  type Repeat,
   type SinkFormat,
   type SourceFormat,
+  type Stream,
   type Topology,
   topology,
 } from '../topology/index.js'
@@ -32,6 +34,8 @@ export interface FraudOptions {
   /** null where labels come with the transactions only (historical files). */
   readonly labels: SourceFormat<Label> | null
   readonly decisions: SinkFormat<Decision>
+  /** Where repeated transactions are reported, for callers who wait for an answer; null: they are only counted. */
+  readonly repeats?: SinkFormat<Repeat<ArrivedTransaction>> | null
   readonly featureSet: FeatureSet
   readonly ruleSet: RuleSet
   readonly policy: Policy
@@ -52,14 +56,21 @@ export function fraudTopology(options: FraudOptions): Topology {
       outOfOrderness: days(30),
       role: 'labels',
     })
-  const payments = app
+  const arrived = app
     .source('transactions', options.transactions, { eventTime: t => t.event_time, outOfOrderness: minutes(10) })
     .keyBy('by-customer', t => t.customer_id)
-    .dedupe('dedupe', {
-      idOf: t => t.transaction_id,
-      fingerprintOf: [t => t.amount_minor, t => t.currency, t => t.terminal_id],
-      horizon: dedupeHorizon(featureSet),
-    })
+  const identity = {
+    idOf: (t: ArrivedTransaction) => t.transaction_id,
+    fingerprintOf: [
+      (t: ArrivedTransaction) => t.amount_minor,
+      (t: ArrivedTransaction) => t.currency,
+      (t: ArrivedTransaction) => t.terminal_id,
+    ],
+    horizon: dedupeHorizon(featureSet),
+  }
+  const payments = options.repeats
+    ? splitRepeats(arrived.dedupeSplit('dedupe', identity), options.repeats)
+    : arrived.dedupe('dedupe', identity)
   const known = payments.flatMap('known-labels', knownLabel)
   const allLabels = labels ? known.merge('all-labels', labels) : known
   const terminalLabels = allLabels.keyBy('labels-by-terminal', label => label.terminal_id)
@@ -89,6 +100,17 @@ export function fraudTopology(options: FraudOptions): Topology {
   judged.decide('policy', fraudPolicy(options)).to('decisions', options.decisions, 'decisions')
   return app
 }
+
+function splitRepeats<S>(
+  split: { readonly firsts: S; readonly repeats: Stream<Repeat<ArrivedTransaction>> },
+  format: SinkFormat<Repeat<ArrivedTransaction>>,
+): S {
+  split.repeats.to(repeatsTopic, format, 'repeats')
+  return split.firsts
+}
+
+/** Internal: one record for each repeated transaction, for the edge that waits for it. */
+export const repeatsTopic = 'weir.fraud.repeats'
 
 function knownLabel(t: ArrivedTransaction): readonly Label[] {
   if (t.inline_label === null) return noLabels

@@ -27,6 +27,10 @@ export const RowFlag = {
   late: 1,
   /** Too far behind an entity's history to be inserted or evaluated for it. */
   historyIncomplete: 2,
+  /** Its id was seen before; only where the dedupe step hands repeats on. */
+  repeated: 4,
+  /** A repeat that differs from the first. */
+  conflicting: 8,
 } as const
 
 export interface SourcePosition {

@@ -1,4 +1,4 @@
-export { filter, flatMap, map, withFeatures } from './basic/index.js'
+export { filter, filterFlags, flatMap, map, mapRow, withFeatures } from './basic/index.js'
 export {
   type Operator,
   type OperatorSpec,

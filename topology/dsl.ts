@@ -9,11 +9,16 @@ import {
   type DedupeOptions,
   dedupe,
   filter,
+  filterFlags,
   flatMap,
   map,
+  mapRow,
   type OperatorSpec,
   type ProcessSpec,
   process,
+  type Row,
+  RowFlag,
+  type SourcePosition,
   type VelocityFeatures,
   type VelocityLabels,
   type VelocityOptions,
@@ -157,6 +162,20 @@ export class Stream<T, F extends string = never> {
   }
 }
 
+/** A record whose id was seen before. */
+export interface Repeat<T> {
+  readonly record: T
+  /** It differs from the first in what dedupe compares. */
+  readonly conflicting: boolean
+  readonly source: SourcePosition
+}
+
+const asRepeat = (row: Row): Repeat<never> => ({
+  record: row.value as never,
+  conflicting: (row.flags & RowFlag.conflicting) !== 0,
+  source: row.source,
+})
+
 type ValuesOf<T> = Readonly<Record<string, (value: T) => number>>
 type LabelOptions<T, L> = VelocityLabels<T, L> & { readonly stream: KeyedStream<L, never> }
 
@@ -182,6 +201,20 @@ export class KeyedStream<T, F extends string = never> extends Stream<T, F> {
   dedupe(name: string, options: DedupeOptions<T>): KeyedStream<T, F> {
     this.via(name, dedupe(options))
     return new KeyedStream<T, F>(this.graph, name, this.features)
+  }
+
+  /** Like dedupe, with the repeats as a stream of their own: `<name>-firsts` and `<name>-repeats` are its two halves. */
+  dedupeSplit(
+    name: string,
+    options: DedupeOptions<T>,
+  ): { readonly firsts: KeyedStream<T, F>; readonly repeats: Stream<Repeat<T>, F> } {
+    const all = this.dedupe(name, { ...options, passRepeats: true })
+    all.via(`${name}-firsts`, filterFlags(RowFlag.repeated, 'none'))
+    const repeats = all.via(`${name}-repeats`, filterFlags(RowFlag.repeated, 'any'))
+    return {
+      firsts: new KeyedStream<T, F>(this.graph, `${name}-firsts`, this.features),
+      repeats: repeats.via<Repeat<T>>(`${name}-repeat-records`, mapRow(row => asRepeat(row))),
+    }
   }
 
   /** Your own operator, with state and timers. */

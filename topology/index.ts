@@ -4,6 +4,7 @@ export {
   KeyedStream,
   type ModelReference,
   modelNamed,
+  type Repeat,
   type SourceOptions,
   Stream,
   type Topology,

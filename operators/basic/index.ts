@@ -14,6 +14,13 @@ export function map<T, U>(apply: (value: T) => U): OperatorSpec {
   }))
 }
 
+/** Like map, from the row: its flags, features and position. */
+export function mapRow<U>(apply: (row: Row) => U): OperatorSpec {
+  return stateless('map-row', (context: StepContext) => ({
+    onRow: (row: Row, out: RowOutput) => out.push(context.derive(row, apply(row))),
+  }))
+}
+
 /** Keeps the values for which `keep` holds. */
 export function filter<T>(keep: (value: T) => boolean): OperatorSpec {
   return stateless(
@@ -21,6 +28,18 @@ export function filter<T>(keep: (value: T) => boolean): OperatorSpec {
     () => ({ onRow: (row: Row, out: RowOutput) => !keep(row.value as T) || out.push(row) }),
     true,
   )
+}
+
+/** Keeps rows by their flags (RowFlag): those that have any of `flags`, or none of them. */
+export function filterFlags(flags: number, keep: 'any' | 'none'): OperatorSpec {
+  return {
+    ...stateless(
+      'filter-flags',
+      () => ({ onRow: (row: Row, out: RowOutput) => ((row.flags & flags) !== 0) !== (keep === 'any') || out.push(row) }),
+      true,
+    ),
+    parameters: { flags, keep },
+  }
 }
 
 /** A value out for each value in, made of it and its features so far; a missing feature is undefined. */

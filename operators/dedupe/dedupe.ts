@@ -8,7 +8,7 @@
  */
 import { assert, type DurationMs } from '../../kernel/index.js'
 import type { PagedState } from '../../state/index.js'
-import type { OperatorSpec, Row, RowOutput, StepContext, StepRuntime } from '../contract.js'
+import { type OperatorSpec, type Row, RowFlag, type RowOutput, type StepContext, type StepRuntime } from '../contract.js'
 import { Hash64 } from '../identity.js'
 import { type DedupeIndex, type DedupeSizes, dedupeCodec, defaultDedupeSizes } from './dedupe-index.js'
 
@@ -18,6 +18,8 @@ export interface DedupeOptions<T> {
   readonly fingerprintOf: readonly ((record: T) => string | number)[]
   /** How long an id is remembered, by the key's event time; a record exactly this far on still meets it. */
   readonly horizon: DurationMs
+  /** Repeats are handed on with RowFlag.repeated instead of being dropped; they are counted either way. */
+  readonly passRepeats?: boolean
   /** Page sizes; for tests. Part of the stored format. */
   readonly sizes?: DedupeSizes
 }
@@ -62,8 +64,13 @@ class DedupeStep<T> implements StepRuntime {
     const index = this.#state.get()
     const first = index.find(id, idHash, row.at)
     if (first !== undefined) {
+      const conflicting = first.fingerprintHigh !== high || first.fingerprintLow !== low
+      if (this.#options.passRepeats === true) {
+        row.flags |= RowFlag.repeated | (conflicting ? RowFlag.conflicting : 0)
+        if (!out.push(row)) return false
+      }
       this.#context.count('duplicates')
-      if (first.fingerprintHigh !== high || first.fingerprintLow !== low) this.#context.count('conflicts')
+      if (conflicting) this.#context.count('conflicts')
       return true
     }
     index.prepareAdd(idHash)
