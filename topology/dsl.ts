@@ -213,7 +213,10 @@ export class KeyedStream<T, F extends string = never> extends Stream<T, F> {
     const repeats = all.via(`${name}-repeats`, filterFlags(RowFlag.repeated, 'any'))
     return {
       firsts: new KeyedStream<T, F>(this.graph, `${name}-firsts`, this.features),
-      repeats: repeats.via<Repeat<T>>(`${name}-repeat-records`, mapRow(row => asRepeat(row))),
+      repeats: repeats.via<Repeat<T>>(
+        `${name}-repeat-records`,
+        mapRow(row => asRepeat(row)),
+      ),
     }
   }
 

@@ -35,7 +35,9 @@ export function filterFlags(flags: number, keep: 'any' | 'none'): OperatorSpec {
   return {
     ...stateless(
       'filter-flags',
-      () => ({ onRow: (row: Row, out: RowOutput) => ((row.flags & flags) !== 0) !== (keep === 'any') || out.push(row) }),
+      () => ({
+        onRow: (row: Row, out: RowOutput) => ((row.flags & flags) !== 0) !== (keep === 'any') || out.push(row),
+      }),
       true,
     ),
     parameters: { flags, keep },

@@ -8,7 +8,14 @@
  */
 import { assert, type DurationMs } from '../../kernel/index.js'
 import type { PagedState } from '../../state/index.js'
-import { type OperatorSpec, type Row, RowFlag, type RowOutput, type StepContext, type StepRuntime } from '../contract.js'
+import {
+  type OperatorSpec,
+  type Row,
+  RowFlag,
+  type RowOutput,
+  type StepContext,
+  type StepRuntime,
+} from '../contract.js'
 import { Hash64 } from '../identity.js'
 import { type DedupeIndex, type DedupeSizes, dedupeCodec, defaultDedupeSizes } from './dedupe-index.js'
 

@@ -117,7 +117,7 @@ export class Reservoir implements PagedObject {
       return this.#work.cursors
     }
     this.#work.cursors.fill(0, 0, this.#cursors.length)
-    for (let b = 0; b < boundaries.length; b++) this.#prefix(time - boundaries[b]!, time, b * stride)
+    for (let b = 0; b < boundaries.length; b++) this.#prefix(b, time - boundaries[b]!, time, b * stride)
     return this.#work.cursors
   }
 
@@ -136,14 +136,16 @@ export class Reservoir implements PagedObject {
   insert(time: number, values: Float64Array, idHigh: number, idLow: number): void {
     const inOrder = time >= this.#time
     if (inOrder) this.#keepAdvance(time)
+    let run = this.#head
     if (!this.#tree.isEmpty && time < this.#head.first) {
-      this.#forget(this.#tree.insert(time, values, idHigh, idLow))
+      run = this.#tree.insert(time, values, idHigh, idLow)
+      this.#forget(run)
     } else if (inOrder) {
       this.#head.append(time, values, idHigh, idLow)
     } else {
       this.#head.insert(time, values, idHigh, idLow)
     }
-    this.#count(time, values)
+    this.#count(run, time, values)
     if (this.#early.count > 0) this.#meetEarly(time, idHigh, idLow)
     if (this.#head.count > this.#shape.sizes.headEventsMax) this.#seal()
   }
@@ -267,26 +269,36 @@ export class Reservoir implements PagedObject {
     for (let b = 0; b < boundaries.length; b++) {
       const at = b * stride
       const limit = time - boundaries[b]!
-      if (work[at + aggregate]! > limit) continue
-      const run = this.#work.runs[b]
-      if (run !== undefined) {
-        run.scan(work[at + aggregate + 1]!, work[at + aggregate + 2]!, limit, time, work, at)
-        if (scanned.next !== never || run === this.#head) {
-          this.#stand(at, b, run, scanned.next)
-          continue
-        }
-      }
+      if (work[at + aggregate]! > limit || this.#stepOn(b, at, limit, time)) continue
       work.fill(0, at, at + aggregate)
-      this.#prefix(limit, time, at)
+      this.#prefix(b, limit, time, at)
       this.#stand(at, b, this.#prefixRun, this.#prefixNext)
     }
   }
 
+  /** Moves a cursor on from where it stands, into the next run if need be. @returns false when the way is longer */
+  #stepOn(b: number, at: number, limit: number, time: number): boolean {
+    const { aggregate, fraudAt } = this.#shape
+    const work = this.#work.cursors
+    let run = this.#work.runs[b]
+    let offset = work[at + aggregate + 1]!
+    for (let steps = 0; run !== undefined && steps < 2; steps++) {
+      run.scan(offset, work[at + aggregate + 2]!, limit, fraudAt[b] ? time : notYet, work, at)
+      if (scanned.next !== never || run === this.#head) {
+        this.#stand(at, b, run, scanned.next)
+        return true
+      }
+      run = this.#tree.after(run) ?? this.#head
+      offset = 0
+    }
+    return false
+  }
+
   /** A label takes effect on an event that cursors have passed (the others will read it with the event). */
   #takeEffect(transition: Transition): void {
-    const { boundaries, stride } = this.#shape
+    const { boundaries, fraudAt, stride } = this.#shape
     for (let b = 0; b < boundaries.length && transition.time <= this.#time - boundaries[b]!; b++) {
-      this.#work.cursors[b * stride + 1]! += transition.change
+      if (fraudAt[b]) this.#work.cursors[b * stride + 1]! += transition.change
     }
   }
 
@@ -301,16 +313,20 @@ export class Reservoir implements PagedObject {
   #prefixRun: Run | undefined
   #prefixNext = never
 
-  /** Adds the aggregate of all events with time <= limit, labels as of `asOf`, from summaries. */
-  #prefix(limit: number, asOf: number, at: number): void {
+  /** Adds the aggregate of all events with time <= limit, labels as of `time`, from summaries. */
+  #prefix(b: number, limit: number, time: number, at: number): void {
     const head = this.#head
-    this.#tree.prefix(limit, asOf, this.#work.cursors, at, head.count > 0 ? head.first : never)
+    const counts = this.#shape.fraudAt[b]!
+    const work = this.#work.cursors
+    this.#tree.prefix(limit, counts ? time : never, work, at, head.count > 0 ? head.first : never)
     this.#prefixRun = this.#tree.stop.run
     this.#prefixNext = this.#tree.stop.next
-    if (head.count === 0 || head.first > limit) return
-    head.scan(0, head.first, limit, asOf, this.#work.cursors, at)
-    this.#prefixRun = head
-    this.#prefixNext = scanned.next
+    if (head.count > 0 && head.first <= limit) {
+      head.scan(0, head.first, limit, time, work, at)
+      this.#prefixRun = head
+      this.#prefixNext = scanned.next
+    }
+    if (!counts) work[at + 1] = 0
   }
 
   #keepAdvance(time: number): void {
@@ -323,12 +339,15 @@ export class Reservoir implements PagedObject {
   }
 
   /** The event that has just been put in place, as the cursors see it. */
-  #count(time: number, values: Float64Array): void {
+  #count(run: Run, time: number, values: Float64Array): void {
     const { boundaries, stride, aggregate } = this.#shape
     for (let b = 0; b < boundaries.length; b++) {
       const at = b * stride
       if (time > this.#time - boundaries[b]!) {
-        if (time < this.#cursors[at + aggregate]!) this.#cursors[at + aggregate] = time
+        if (time >= this.#cursors[at + aggregate]!) continue
+        this.#cursors[at + aggregate] = time
+        // A cursor at the start of the following run would not meet it.
+        if (this.#runs[b] !== run) this.#runs[b] = undefined
         continue
       }
       this.#cursors[at]! += 1
@@ -348,14 +367,15 @@ export class Reservoir implements PagedObject {
 
   /** From `availableAt` on, `change` more events of this time are fraud. */
   #fraudChanges(availableAt: number, time: number, change: number): void {
-    const { boundaries, stride } = this.#shape
+    const { boundaries, fraudAt, stride } = this.#shape
     if (availableAt > this.#time) {
       // Within the shortest delay no cursor passes the event before the label is in effect.
-      if (availableAt > time + boundaries[0]!) this.#transitions.add({ availableAt, time, change })
+      const first = fraudAt.indexOf(true)
+      if (first >= 0 && availableAt > time + boundaries[first]!) this.#transitions.add({ availableAt, time, change })
       return
     }
     for (let b = 0; b < boundaries.length && time <= this.#time - boundaries[b]!; b++) {
-      this.#cursors[b * stride + 1]! += change
+      if (fraudAt[b]) this.#cursors[b * stride + 1]! += change
     }
   }
 

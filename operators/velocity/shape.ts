@@ -31,6 +31,8 @@ export interface ReservoirShape {
    * offset b at t covers the events with time <= t - b; one ms more makes the side strict (times are whole ms).
    */
   readonly boundaries: readonly number[]
+  /** Whether fraud is counted at a boundary, in the order of `boundaries`; it stays 0 at the others. */
+  readonly fraudAt: readonly boolean[]
   /** How many integers each event carries. */
   readonly values: number
   /** Events carry a 64-bit identity, and labels are joined to them. */
@@ -57,6 +59,8 @@ export interface Workspace {
 
 export interface ShapeOptions {
   readonly boundaries: readonly number[]
+  /** Those of the boundaries that a share of fraud uses. */
+  readonly fraudBoundaries: readonly number[]
   readonly values: number
   readonly labelled: boolean
   readonly lateness: DurationMs
@@ -72,6 +76,7 @@ export function reservoirShape(options: ShapeOptions): ReservoirShape {
   const aggregate = 2 + 2 * options.values
   return {
     boundaries,
+    fraudAt: boundaries.map(boundary => options.fraudBoundaries.includes(boundary)),
     values: options.values,
     labelled: options.labelled,
     latenessMs: options.lateness,

@@ -47,6 +47,7 @@ export class EventTree {
   readonly #dead: number[] = []
   readonly #shape: ReservoirShape
   readonly #source: PageSource
+  #passed = false
   /** Where `prefix` stopped: the leaf it stands in, and the time of the following event. */
   readonly stop: { run: Run | undefined; next: number } = { run: undefined, next: everything }
 
@@ -102,6 +103,27 @@ export class EventTree {
       }
       entries = this.#node(below.page)
     }
+  }
+
+  /** The leaf after this one, which is in memory; undefined: it is the last. @throws StateMiss */
+  after(run: Run): Run | undefined {
+    this.#passed = false
+    return this.#after(run, this.#root, this.#levels)
+  }
+
+  #after(run: Run, entries: readonly Entry[], level: number): Run | undefined {
+    for (const entry of entries) {
+      if (entry.last < run.last) continue
+      if (level > 1) {
+        const next = this.#after(run, this.#node(entry.page), level - 1)
+        if (next) return next
+      } else if (this.#passed) {
+        return this.#leaf(entry.page)
+      } else {
+        this.#passed = this.#pages.get(entry.page)?.run === run
+      }
+    }
+    return undefined
   }
 
   /** Loads what `append` and `expire` will touch. @throws StateMiss */

@@ -77,7 +77,8 @@ export function velocity<V extends Readonly<Record<string, (record: T) => number
   // Only what a feature reads is stored.
   const valueNames = Object.keys(spec.values).filter(name => features.some(feature => feature.spec.value === name))
   const shape = reservoirShape({
-    boundaries: features.flatMap(feature => [feature.startOffset, feature.endOffset]),
+    boundaries: features.flatMap(boundariesOf),
+    fraudBoundaries: features.filter(feature => feature.spec.aggregate === 'fraud-share').flatMap(boundariesOf),
     values: valueNames.length,
     labelled: spec.labels !== undefined,
     lateness: spec.lateness ?? days(30),
@@ -114,6 +115,11 @@ export function velocity<V extends Readonly<Record<string, (record: T) => number
       ),
   }
 }
+
+const boundariesOf = ({ startOffset, endOffset }: { startOffset: number; endOffset: number }): number[] => [
+  startOffset,
+  endOffset,
+]
 
 class VelocityStep<T, L> implements StepRuntime {
   readonly #context: StepContext

@@ -22,6 +22,7 @@ export class SinkWriter {
   readonly sink: SinkNode
   readonly #encoders: readonly RecordEncoder<unknown>[]
   readonly #keyOf: ((row: Row) => number) | undefined
+  readonly #rows: Row[][]
   #used: boolean[]
 
   /** @param partitions of the sink's topic; records go to murmur2(key) mod partitions */
@@ -29,17 +30,31 @@ export class SinkWriter {
     this.sink = sink
     this.#encoders = Array.from({ length: partitions }, () => sink.format.encoder())
     this.#keyOf = partitions > 1 ? row => partitionOf(sink, row, partitions) : undefined
+    this.#rows = this.#encoders.map(() => [])
     this.#used = new Array<boolean>(partitions).fill(false)
   }
 
   encode(rows: readonly Row[], stampOf: StampOf): void {
     this.#used.fill(false)
     for (const encoder of this.#encoders) encoder.reset()
+    for (const partitionRows of this.#rows) partitionRows.length = 0
     for (const row of rows) {
       const partition = this.#keyOf === undefined ? 0 : this.#keyOf(row)
       this.#used[partition] = true
       this.#encoders[partition]!.append(row.value, row.at, stampOf(row))
+      this.#rows[partition]!.push(row)
     }
+  }
+
+  /** What the last epoch wrote, partition by partition, each in order. The bytes are valid until the next epoch. */
+  forEach(visit: (row: Row, value: Buffer, partition: number) => void): void {
+    this.#encoders.forEach((encoder, partition) => {
+      if (!this.#used[partition]) return
+      const { bytes, valueStart, valueEnd } = encoder.encoded()
+      this.#rows[partition]!.forEach((row, i) => {
+        visit(row, bytes.subarray(valueStart[i]!, valueEnd[i]!), partition)
+      })
+    })
   }
 
   appends(): Append[] {

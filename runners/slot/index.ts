@@ -1,4 +1,4 @@
-export type { DeadLetterFormat, StampOf } from './egress.js'
+export type { DeadLetterFormat, SinkWriter, StampOf } from './egress.js'
 export type { DeadLetter } from './intake.js'
 export {
   type EpochRecord,
@@ -13,6 +13,7 @@ export { Phases } from './phases.js'
 export { type EpochMode, Pipeline, type PipelineLimits, RecordFault } from './pipeline.js'
 export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './recovery.js'
 export {
+  type CommittedEpoch,
   type CrashPoint,
   defaultLimits,
   Slot,

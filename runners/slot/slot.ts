@@ -20,7 +20,7 @@ import type { StateStore } from '../../state/index.js'
 import type { EgressStamp, Plan } from '../../topology/index.js'
 import { Clocks, slotWatermark } from './clocks.js'
 import { type DeadLetterFormat, deadLetterAppends, hashOutputs, SinkWriter } from './egress.js'
-import { type EpochInput, positionKey, readEpoch, rereadEpoch } from './intake.js'
+import { type DeadLetter, type EpochInput, positionKey, readEpoch, rereadEpoch } from './intake.js'
 import {
   type EpochRecord,
   encodeJournalRecord,
@@ -97,6 +97,8 @@ export interface SlotOptions {
   readonly syncState: boolean
   readonly acceptOtherFingerprint?: boolean
   readonly onEvent?: (event: SlotEvent) => void
+  /** Called right after each commit, before the next epoch: for replies. Must not throw. */
+  readonly onCommitted?: (committed: CommittedEpoch) => void
   readonly crashAt?: (point: CrashPoint) => void
 }
 
@@ -105,6 +107,13 @@ export type SlotEvent =
   | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
   | { readonly kind: 'excluded'; readonly position: string; readonly message: string }
   | { readonly kind: 'model-failed'; readonly rows: number; readonly epoch: number }
+
+/** What an epoch made visible. Valid during the call only: buffers are used again. */
+export interface CommittedEpoch {
+  readonly record: EpochRecord
+  readonly writers: readonly SinkWriter[]
+  readonly deadLetters: readonly DeadLetter[]
+}
 
 export type StepResult =
   | { readonly kind: 'committed'; readonly epoch: number; readonly records: number }
@@ -134,6 +143,8 @@ export class Slot {
   #running: Running | undefined
   #recordsSinceWriteBack = 0
   #recoveries = 0
+  /** Of the last run; 0 before the first. */
+  #generation = 0
 
   constructor(options: SlotOptions) {
     this.#options = options
@@ -241,6 +252,8 @@ export class Slot {
         this.#options.onEvent?.({ kind: 'excluded', position: key, message: error.message })
         await this.#recover(error.message)
         const again = defined(this.#running, 'running slot')
+        // Another owner has run these records meanwhile: they are no longer this epoch's.
+        if (again.hash !== running.hash) return
         input = await rereadEpoch(this.#options.plan, again.reader, input.ranges, exclusions)
       }
     }
@@ -297,6 +310,7 @@ export class Slot {
     this.#crashAt('committed')
     running.counts = counts
     this.#advance(running, record, encoded.hash)
+    this.#options.onCommitted?.({ record, writers: running.writers, deadLetters: input.deadLetters })
     const failedRows = running.pipeline.counts.get('scoring_failed') ?? 0
     if (failedRows > 0) this.#options.onEvent?.({ kind: 'model-failed', rows: failedRows, epoch: record.epoch })
 
@@ -362,6 +376,7 @@ export class Slot {
     const { plan, log, store, slot } = this.#options
     this.#options.onEvent?.({ kind: 'recovering', reason })
     await this.#letGo()
+    await this.#yieldToNewer(this.#generation)
     await store.discard()
     const committer = await log.committer(`weir.${plan.app}.slot-${slot}`)
     this.#crashAt('fenced')
@@ -385,6 +400,17 @@ export class Slot {
     const from = decision.kind === 'continue' ? decision.fromEpoch : 0
     await this.#goLive(committer, head, from)
     this.#crashAt('recovered')
+  }
+
+  /** I4: whoever was here before fences nobody who came later. @throws WeirError SLOT_FENCED */
+  async #yieldToNewer(generation: number): Promise<void> {
+    const { plan, log, slot } = this.#options
+    if (generation === 0) return
+    const head = await readJournal(log, { topic: journalTopicOf(plan.app), partition: slot }, () => {})
+    const newest = head?.last?.generation ?? 0
+    if (newest > generation) {
+      throw new WeirError('SLOT_FENCED', `slot ${slot} has generation ${newest}, this is ${generation}`)
+    }
   }
 
   async #begin(committer: LogCommitter): Promise<JournalHead> {
@@ -443,6 +469,7 @@ export class Slot {
     }
     assert(running.hash === head.lastHash, "the replay ends at the journal's last record")
     this.#running = running
+    this.#generation = running.generation
     this.#recordsSinceWriteBack = records
     if (epochs > 0) this.#options.onEvent?.({ kind: 'replayed', epochs, records })
   }
