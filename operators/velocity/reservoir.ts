@@ -395,7 +395,9 @@ export class Reservoir implements PagedObject {
       }
     }
     for (let b = 0; b < this.#runs.length; b++) {
-      addAggregate(this.#cursors, b * this.#shape.stride, dropped, 0, aggregate, -1)
+      const at = b * this.#shape.stride
+      addAggregate(this.#cursors, at, dropped, 0, aggregate, -1)
+      if (!this.#shape.fraudAt[b]) this.#cursors[at + 1] = 0
     }
     if (this.#head.count <= sizes.headEventsMax - (sizes.leafEvents >> 2)) return
     const leaf = this.#head.cut(Math.min(sizes.leafEvents, this.#head.count - 1))

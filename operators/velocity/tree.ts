@@ -108,7 +108,9 @@ export class EventTree {
   /** The leaf after this one, which is in memory; undefined: it is the last. @throws StateMiss */
   after(run: Run): Run | undefined {
     this.#passed = false
-    return this.#after(run, this.#root, this.#levels)
+    const next = this.#after(run, this.#root, this.#levels)
+    assert(this.#passed, 'a leaf that a cursor stands in is in memory')
+    return next
   }
 
   #after(run: Run, entries: readonly Entry[], level: number): Run | undefined {
