@@ -5,13 +5,14 @@
  * in offset order; a log with a total order is taken in that order. A record that does not decode becomes a dead letter
  * before anything is mutated (I7). Rows never refer to the reader's buffer.
  */
-import { crc32, type DurationMs, days, type EventTimeMs } from '../../kernel/index.js'
+import { crc32, type DurationMs, days, defined, type EventTimeMs } from '../../kernel/index.js'
 import { type LogReader, type Offset, offset, type RecordBatch, type TopicPartition } from '../../log/index.js'
 import type { Row, SourcePosition } from '../../operators/index.js'
 import { RecordError } from '../../schemas/avro/index.js'
 import type { Plan, SourceNode } from '../../topology/index.js'
 import { clockKey } from './clocks.js'
 import type { InputRange } from './journal.js'
+import { pollExpected } from './poll.js'
 
 /** A record that cannot be processed, with everything a dead-letter topic or file says about it. */
 export interface DeadLetter {
@@ -84,30 +85,41 @@ export async function rereadEpoch(
     let at = BigInt(range.from) as Offset
     seekIfNeeded(reader, range, at)
     while (at < to) {
-      const batches = await reader.poll({
-        recordsMax: Number(to - at < 4_096n ? to - at : 4_096n),
-        bytesMax: 16 << 20,
-        waitMsMax: 1_000 as DurationMs,
-      })
+      const recordsMax = Number(to - at < 4_096n ? to - at : 4_096n)
+      const batches = await pollExpected(reader, { recordsMax, bytesMax: 16 << 20 })
+      putBack(reader, range, batches)
       for (const batch of batches) {
-        if (batch.topic !== range.topic || batch.partition !== range.partition) {
-          reader.seek({ topic: batch.topic, partition: batch.partition, offset: batch.baseOffset })
-          continue
-        }
-        const count = countBefore(batch, to)
-        at = batch.nextOffset < to ? batch.nextOffset : to
-        builder.add(batch, count, at)
+        if (!isOf(batch, range)) continue
+        builder.add(batch, countBefore(batch, to), batch.nextOffset < to ? batch.nextOffset : to)
         if (batch.nextOffset > to) reader.seek({ ...range, offset: to })
       }
+      // Not by the batches alone: what is left of the range may be a gap.
+      at = standing(reader, range)
       if (batches.length === 0 && reader.finished) break
     }
   }
   return builder.build()
 }
 
-function seekIfNeeded(reader: LogReader, range: InputRange, at: Offset): void {
-  const standing = reader.positions().find(p => p.topic === range.topic && p.partition === range.partition)
-  if (standing?.offset !== at) reader.seek({ topic: range.topic, partition: range.partition, offset: at })
+/** Records of other partitions are for later. In reverse: a poll may return several batches of a partition. */
+function putBack(reader: LogReader, range: TopicPartition, batches: readonly RecordBatch[]): void {
+  for (let i = batches.length - 1; i >= 0; i--) {
+    const { topic, partition, baseOffset } = batches[i]!
+    if (!isOf(batches[i]!, range)) reader.seek({ topic, partition, offset: baseOffset })
+  }
+}
+
+const isOf = (a: TopicPartition, b: TopicPartition): boolean => a.topic === b.topic && a.partition === b.partition
+
+function standing(reader: LogReader, at: TopicPartition): Offset {
+  return defined(
+    reader.positions().find(position => isOf(position, at)),
+    'position of a partition that the journal reads',
+  ).offset
+}
+
+function seekIfNeeded(reader: LogReader, { topic, partition }: TopicPartition, at: Offset): void {
+  if (standing(reader, { topic, partition }) !== at) reader.seek({ topic, partition, offset: at })
 }
 
 function countBefore(batch: RecordBatch, to: Offset): number {

@@ -9,6 +9,7 @@
  */
 import { sha256Hex, WeirError } from '../../kernel/index.js'
 import { type Log, offset, type TopicPartition } from '../../log/index.js'
+import { pollExpected } from './poll.js'
 
 export interface PartitionOffset {
   readonly topic: string
@@ -108,7 +109,7 @@ export async function readJournal(
   let lastHash = ''
   try {
     while (reader.positions()[0]!.offset < range.latest) {
-      const batches = await reader.poll({ recordsMax: 1_000, bytesMax: 4 << 20, waitMsMax: 0 as never })
+      const batches = await pollExpected(reader, { recordsMax: 1_000, bytesMax: 4 << 20 })
       if (batches.length === 0) break
       for (const batch of batches) {
         for (let i = 0; i < batch.count; i++) {

@@ -220,12 +220,15 @@ export class Slot {
     })
     if (input === undefined) return running.reader.finished ? { kind: 'finished' } : { kind: 'idle' }
     this.#crashAt('polled')
-    await this.#runAndCommit(input)
+    if (!(await this.#runAndCommit(input))) return { kind: 'idle' }
     return { kind: 'committed', epoch: defined(this.#running, 'running slot').epoch, records: input.records }
   }
 
-  /** Runs an epoch until it commits, leaving out records that operators throw on (I7). */
-  async #runAndCommit(first: EpochInput): Promise<void> {
+  /**
+   * Runs an epoch until it commits, leaving out records that operators throw on (I7).
+   * @returns false when another owner has run its records meanwhile
+   */
+  async #runAndCommit(first: EpochInput): Promise<boolean> {
     const exclusions = new Map<string, { code: string; message: string; at: PartitionOffset }>()
     let input = first
     for (;;) {
@@ -236,7 +239,7 @@ export class Slot {
           input,
           [...exclusions.values()].map(exclusion => exclusion.at),
         )
-        return
+        return true
       } catch (error) {
         if (!(error instanceof RecordFault)) throw error
         if (exclusions.size >= this.#limits.exclusionsPerEpochMax || error.row.source.offset < 0) {
@@ -252,8 +255,7 @@ export class Slot {
         this.#options.onEvent?.({ kind: 'excluded', position: key, message: error.message })
         await this.#recover(error.message)
         const again = defined(this.#running, 'running slot')
-        // Another owner has run these records meanwhile: they are no longer this epoch's.
-        if (again.hash !== running.hash) return
+        if (again.hash !== running.hash) return false
         input = await rereadEpoch(this.#options.plan, again.reader, input.ranges, exclusions)
       }
     }

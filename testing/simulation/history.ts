@@ -1,0 +1,128 @@
+/**
+ * What the log says after a run, read back record by record: inputs, outputs, and the journal, whose chain is verified
+ * here by code of its own. Every input record lies in exactly one journaled range.
+ */
+import { createHash } from 'node:crypto'
+import { crc32, millis } from '../../kernel/index.js'
+import { offset } from '../../log/index.js'
+import { type MemoryDisk, MemoryLog } from '../../log/memory/index.js'
+import { type EpochRecord, type GenesisRecord, journalTopicOf } from '../../runners/slot/index.js'
+import { app, topics } from './topology.js'
+import { Difference } from './world.js'
+
+export interface Stored {
+  readonly offset: number
+  readonly timestampMs: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+}
+
+/** Input records of an epoch, in its order. */
+export interface EpochSlice {
+  readonly record: EpochRecord
+  readonly inputs: readonly {
+    readonly topic: string
+    readonly partition: number
+    readonly records: readonly Stored[]
+  }[]
+}
+
+export async function readPartition(disk: MemoryDisk, topic: string, partition: number): Promise<Stored[]> {
+  const log = new MemoryLog(disk)
+  const reader = await log.reader([{ topic, partition, offset: offset(0) }])
+  const stored: Stored[] = []
+  for (;;) {
+    const batches = await reader.poll({ recordsMax: 4_096, bytesMax: 1 << 24, waitMsMax: millis(0) })
+    if (batches.length === 0) break
+    for (const {
+      count,
+      baseOffset,
+      offsetDelta,
+      bytes,
+      keyStart,
+      keyEnd,
+      valueStart,
+      valueEnd,
+      timestampMs,
+    } of batches) {
+      const copy = (from: number, to: number): Buffer | null =>
+        from < 0 ? null : Buffer.from(bytes.subarray(from, to))
+      for (let i = 0; i < count; i++) {
+        stored.push({
+          offset: Number(baseOffset) + offsetDelta[i]!,
+          timestampMs: timestampMs![i]!,
+          key: copy(keyStart[i]!, keyEnd[i]!),
+          value: copy(valueStart[i]!, valueEnd[i]!),
+        })
+      }
+    }
+  }
+  await log.close()
+  return stored
+}
+
+export async function readTopic(disk: MemoryDisk, topic: string): Promise<Stored[][]> {
+  const partitions = disk.topics.partitions(topic).length
+  return Promise.all(Array.from({ length: partitions }, (_, partition) => readPartition(disk, topic, partition)))
+}
+
+/** @throws Difference when the chain is broken, or when a record lies in no range or in two */
+export async function readHistory(disk: MemoryDisk): Promise<readonly EpochSlice[]> {
+  const epochs = chained(await readPartition(disk, journalTopicOf(app), 0))
+  const inputs = new Map<string, { readonly records: readonly Stored[]; next: number }>()
+  for (const topic of [topics.labels, topics.transactions]) {
+    const partitions = await readTopic(disk, topic)
+    partitions.forEach((records, partition) => {
+      inputs.set(`${topic}/${partition}`, { records, next: 0 })
+    })
+  }
+  const slices = epochs.map(record => ({
+    record,
+    inputs: [...record.inputs].sort(inEpochOrder).map(range => {
+      const of = inputs.get(`${range.topic}/${range.partition}`)
+      if (of === undefined) throw new Difference(`epoch ${record.epoch} reads ${range.topic}/${range.partition}`)
+      const records: Stored[] = []
+      for (let at = of.records[of.next]; at !== undefined && at.offset < Number(range.to); at = of.records[of.next]) {
+        if (at.offset < Number(range.from))
+          throw new Difference(`no epoch has ${range.topic}/${range.partition}/${at.offset}`)
+        records.push(at)
+        of.next++
+      }
+      if (checksum(records) !== range.crc32) throw new Difference(`epoch ${record.epoch}: CRC of ${range.topic}`)
+      return { topic: range.topic, partition: range.partition, records }
+    }),
+  }))
+  for (const [name, { records, next }] of inputs) {
+    if (next < records.length) throw new Difference(`no epoch has ${name}/${records[next]!.offset}`)
+  }
+  return slices
+}
+
+type At = { readonly topic: string; readonly partition: number }
+const inEpochOrder = (a: At, b: At): number =>
+  a.topic === b.topic ? a.partition - b.partition : a.topic === topics.labels ? -1 : 1
+
+/** Over the values back to back, then over their lengths (runners/slot/FORMAT.md). */
+function checksum(records: readonly Stored[]): number {
+  const lengths = Buffer.alloc(4 * records.length)
+  records.forEach(({ value }, i) => {
+    lengths.writeInt32LE(value === null ? -1 : value.length, 4 * i)
+  })
+  return crc32(Buffer.concat([...records.map(({ value }) => value ?? Buffer.alloc(0)), lengths]))
+}
+
+function chained(records: readonly Stored[]): EpochRecord[] {
+  const epochs: EpochRecord[] = []
+  let previous = ''
+  records.forEach(({ value }, i) => {
+    const record = JSON.parse(value!.toString('utf8')) as GenesisRecord | EpochRecord
+    if ((record.kind === 'genesis') !== (i === 0)) throw new Difference(`journal record ${i} is ${record.kind}`)
+    if (record.kind === 'epoch') {
+      if (record.epoch !== i || record.previous !== previous) throw new Difference(`the journal's chain at ${i}`)
+      if (record.generation < (epochs[epochs.length - 1]?.generation ?? 1)) throw new Difference(`generation at ${i}`)
+      epochs.push(record)
+    }
+    previous = createHash('sha256').update(value!).digest('hex')
+  })
+  return epochs
+}

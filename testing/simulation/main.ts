@@ -1,0 +1,60 @@
+/**
+ * `npm run sim -- --seeds 10000 [--from N]`, or `--seed N` for one: the slot over a simulated log, clock and disk.
+ * Exit code 1 at the first difference, or when a crash point or a fault was hit too rarely to count as tested.
+ */
+import { parseArgs } from 'node:util'
+import { systemClock } from '../../kernel/index.js'
+import { crashPoints, faultKinds, Hits } from './chaos.js'
+import { runSeed } from './run-seed.js'
+
+/** In a run of 10,000 seeds; in others in proportion. */
+const hitsMin = 100
+const seedsOfHitsMin = 10_000
+const progressEveryMs = 5_000
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '1000' },
+    from: { type: 'string', default: '0' },
+    seed: { type: 'string' },
+  },
+})
+const seeds = values.seed === undefined ? Number(values.seeds) : 1
+const from = Number(values.seed ?? values.from)
+if (!Number.isSafeInteger(seeds) || seeds < 1 || !Number.isSafeInteger(from)) {
+  console.error('usage: npm run sim -- --seeds COUNT [--from FIRST] | --seed SEED')
+  process.exit(2)
+}
+
+const hits = new Hits()
+const startedMs = systemClock.nowMs()
+let reportedMs = startedMs
+for (let seed = from; seed < from + seeds; seed++) {
+  try {
+    await runSeed(seed, hits)
+  } catch (error) {
+    console.error(`seed ${seed}: ${error instanceof Error ? error.stack : String(error)}`)
+    console.error(`\nagain: npm run sim -- --seed ${seed}`)
+    process.exit(1)
+  }
+  const nowMs = systemClock.nowMs()
+  if (nowMs - reportedMs >= progressEveryMs) {
+    reportedMs = nowMs
+    console.log(`${seed - from + 1} of ${seeds} seeds, ${((nowMs - startedMs) / (seed - from + 1)).toFixed(1)} ms each`)
+  }
+}
+
+const tookMs = systemClock.nowMs() - startedMs
+console.log(`${seeds} seeds from ${from} without a difference, ${(tookMs / seeds).toFixed(1)} ms each\n`)
+for (const what of [
+  ...crashPoints.map(point => ['crash', point] as const),
+  ...faultKinds.map(kind => ['fault', kind] as const),
+]) {
+  console.log(`${what[0].padEnd(6)} ${what[1].padEnd(24)} ${String(hits.of(what[1])).padStart(8)}`)
+}
+const due = Math.floor((hitsMin * seeds) / seedsOfHitsMin)
+const rare = [...crashPoints, ...faultKinds].filter(what => hits.of(what) < due)
+if (rare.length > 0) {
+  console.error(`\nhit fewer than ${due} times: ${rare.join(', ')}`)
+  process.exitCode = 1
+}

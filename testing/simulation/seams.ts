@@ -1,0 +1,98 @@
+/** The log and the state backend as a simulated slot gets them: the real ones, with a gate and with faults. */
+import { WeirError } from '../../kernel/index.js'
+import type { Log, LogCommitter } from '../../log/index.js'
+import type { RangeOptions, StateBackend, StateEntry, WriteBatch } from '../../state/index.js'
+import type { Chaos } from './chaos.js'
+
+/**
+ * Holds up the next commit until it is let through: what a long pause of the process does between its last look at the
+ * world and its write.
+ */
+export class Gate {
+  #armed: (() => void) | undefined
+  #open: (() => void) | undefined
+
+  /** @returns resolves when a commit is held up */
+  arm(): Promise<void> {
+    return new Promise(resolve => {
+      this.#armed = resolve
+    })
+  }
+
+  disarm(): void {
+    this.#armed = undefined
+  }
+
+  letThrough(): void {
+    this.#open?.()
+    this.#open = undefined
+  }
+
+  async pass(): Promise<void> {
+    const armed = this.#armed
+    if (armed === undefined) return
+    this.#armed = undefined
+    const opened = new Promise<void>(resolve => {
+      this.#open = resolve
+    })
+    armed()
+    await opened
+  }
+}
+
+export function gatedLog(log: Log, gate: Gate): Log {
+  return {
+    totalOrder: log.totalOrder,
+    createTopic: (topic, partitions) => log.createTopic(topic, partitions),
+    partitionCount: topic => log.partitionCount(topic),
+    range: at => log.range(at),
+    reader: from => log.reader(from),
+    committer: async id => gatedCommitter(await log.committer(id), gate),
+    close: () => log.close(),
+  }
+}
+
+const gatedCommitter = (committer: LogCommitter, gate: Gate): LogCommitter => ({
+  id: committer.id,
+  commit: async appends => {
+    await gate.pass()
+    await committer.commit(appends)
+  },
+  close: () => committer.close(),
+})
+
+export class FaultyBackend implements StateBackend {
+  readonly #inner: StateBackend
+  readonly #chaos: Chaos
+
+  constructor(inner: StateBackend, chaos: Chaos) {
+    this.#inner = inner
+    this.#chaos = chaos
+  }
+
+  async getMany(keys: readonly Buffer[]): Promise<(Buffer | undefined)[]> {
+    if (this.#chaos.stateFault('read') !== undefined) throw failure('read')
+    return this.#inner.getMany(keys)
+  }
+
+  async range(options: RangeOptions): Promise<StateEntry[]> {
+    if (this.#chaos.stateFault('read') !== undefined) throw failure('read')
+    return this.#inner.range(options)
+  }
+
+  batch(): WriteBatch {
+    return this.#inner.batch()
+  }
+
+  async write(batch: WriteBatch, options: { readonly sync: boolean }): Promise<void> {
+    const fault = this.#chaos.stateFault('write')
+    if (fault !== 'refused') await this.#inner.write(batch, options)
+    if (fault !== undefined) throw failure('write')
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close()
+  }
+}
+
+const failure = (what: string): WeirError => new WeirError('BACKEND_FAILED', `injected: ${what} of the state`)

@@ -1,0 +1,147 @@
+/** Holds what the log and the state are after a run against what they must be. */
+import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import type { MemoryDisk as StateDisk } from '../../state/index.js'
+import { readHistory, readTopic, type Stored } from './history.js'
+import { type ExpectedDecision, type ExpectedOutput, type Prediction, predict } from './naive-model.js'
+import { fakeImpact, fakeScore, reviewScore, type SimDecision, topics } from './topology.js'
+import { Difference, type World } from './world.js'
+
+/** In the order of the plan's sinks, which the journal's hash follows. */
+const sinks = [topics.decisions, topics.alerts, topics.legs, topics.large]
+
+/** @throws Difference */
+export async function verifyOutputs({ disk, plan }: World): Promise<void> {
+  const history = await readHistory(disk)
+  const prediction = predict(history, topic => disk.topics.partitions(topic).length)
+  const actual = new Map<string, Stored[][]>()
+  for (const topic of [...sinks, topics.deadLetters]) actual.set(topic, await readTopic(disk, topic))
+  const next = new Map<string, number>()
+  const bytes = new Map<string, Buffer[]>()
+  let degraded = 0
+  for (const expected of prediction.outputs) {
+    const at = `${expected.topic}/${expected.partition}`
+    const index = next.get(at) ?? 0
+    next.set(at, index + 1)
+    const stored = actual.get(expected.topic)![expected.partition]![index]
+    if (stored?.value == null) throw different(expected, index, 'missing')
+    degraded += compareOutput(expected, index, stored.value, plan.featureNames)
+    const ofEpoch = `${expected.epoch} ${at}`
+    const values = bytes.get(ofEpoch)
+    if (values === undefined) bytes.set(ofEpoch, [stored.value])
+    else values.push(stored.value)
+  }
+  for (const [topic, partitions] of actual) {
+    partitions.forEach((records, partition) => {
+      const rest = records.slice(next.get(`${topic}/${partition}`) ?? 0)
+      if (rest.length > 0) throw new Difference(`${topic}/${partition} has ${rest.length} records more than it should`)
+    })
+  }
+  history.forEach(({ record }, i) => {
+    const hash = hashOf(
+      record.epoch,
+      disk.topics.partitions(topics.decisions).length + 4,
+      bytes,
+      prediction.letterLines[i]!,
+    )
+    if (hash !== record.outputs_sha256) throw new Difference(`epoch ${record.epoch}: hash of the outputs`)
+  })
+  verifyCounts(history[history.length - 1]?.record.counts ?? {}, prediction, degraded)
+}
+
+function hashOf(epoch: number, partitions: number, bytes: ReadonlyMap<string, Buffer[]>, letters: string): string {
+  const hash = createHash('sha256')
+  for (const topic of sinks) {
+    for (let partition = 0; partition < partitions; partition++) {
+      for (const value of bytes.get(`${epoch} ${topic}/${partition}`) ?? []) hash.update(value).update('\n')
+    }
+  }
+  return hash.update(letters).digest('hex')
+}
+
+/** @returns 1 for a decision without a score */
+function compareOutput(expected: ExpectedOutput, index: number, bytes: Buffer, names: readonly string[]): number {
+  const value = JSON.parse(bytes.toString('utf8')) as unknown
+  if (expected.topic !== topics.decisions) {
+    if (!isDeepStrictEqual(value, expected.value)) throw different(expected, index, JSON.stringify(value))
+    return 0
+  }
+  const decision = value as SimDecision
+  const wanted = decisionOf(expected.value as ExpectedDecision, decision, names)
+  if (!isDeepStrictEqual(decision, wanted)) {
+    throw new Difference(
+      `decision ${index} of partition ${expected.partition}, epoch ${expected.epoch}:\n  is        ${JSON.stringify(decision)}\n  should be ${JSON.stringify(wanted)}`,
+    )
+  }
+  return decision.degraded ? 1 : 0
+}
+
+/** The model may have failed for it: then it is degraded, and that is all. */
+function decisionOf(
+  { payment, source, expected }: ExpectedDecision,
+  actual: SimDecision,
+  names: readonly string[],
+): SimDecision {
+  const values = names.map(name => expected.features.get(name) ?? Number.NaN)
+  const score = actual.degraded ? null : fakeScore(values)
+  const explained = score !== null && score >= reviewScore && actual.impact !== null
+  return {
+    transaction_id: payment.transaction_id,
+    customer_id: payment.customer_id,
+    source,
+    features: names.flatMap((name, i) => (Number.isNaN(values[i]!) ? [] : [[name, values[i]!] as const])),
+    score,
+    degraded: actual.degraded,
+    late: expected.late,
+    history_incomplete: expected.historyIncomplete,
+    impact: explained ? fakeImpact(values[0]!) : null,
+  }
+}
+
+function different(expected: ExpectedOutput, index: number, actual: string): Difference {
+  const { topic, partition, epoch, value } = expected
+  const place = `record ${index} of ${topic}/${partition}, epoch ${epoch}`
+  return new Difference(`${place}:\n  is        ${actual}\n  should be ${JSON.stringify(value)}`)
+}
+
+const labelFates = ['joined', 'early', 'early_full', 'unmatched', 'event_full', 'without_effect'] as const
+
+function verifyCounts(
+  counts: Readonly<Record<string, number>>,
+  { counts: expected }: Prediction,
+  degraded: number,
+): void {
+  for (const name of ['records', 'blank', 'dead_letters', 'duplicates', 'conflicts', 'late', ...sinks]) {
+    if ((counts[name] ?? 0) !== (expected.get(name) ?? 0)) {
+      throw new Difference(`${name} is counted ${counts[name] ?? 0} times, and should be ${expected.get(name) ?? 0}`)
+    }
+  }
+  if ((counts.scoring_failed ?? 0) !== degraded) {
+    throw new Difference(
+      `scoring failed ${counts.scoring_failed ?? 0} times by the counter, ${degraded} by the decisions`,
+    )
+  }
+  for (const fate of labelFates) if ((counts[`labels_${fate}`] ?? 0) < 0) throw new Difference(`labels_${fate}`)
+}
+
+/** First bytes of storage keys (state/FORMAT.md): the expiry index only finds, and may lie behind. */
+const expirySpace = 0x13
+
+/** @throws Difference naming the first entry that differs */
+export async function verifyState(actual: StateDisk, expected: StateDisk): Promise<void> {
+  const [found, wanted] = [await dump(actual), await dump(expected)]
+  for (const key of new Set([...found.keys(), ...wanted.keys()])) {
+    if (found.get(key) === wanted.get(key)) continue
+    const name = Buffer.from(key, 'hex').toString('latin1')
+    throw new Difference(
+      `state entry ${JSON.stringify(name)} is ${found.get(key) ?? 'absent'}, rebuilt it is ${wanted.get(key) ?? 'absent'}`,
+    )
+  }
+}
+
+async function dump(disk: StateDisk): Promise<Map<string, string>> {
+  const backend = disk.open()
+  const entries = await backend.range({ gte: Buffer.of(0), lt: Buffer.of(expirySpace), limit: Number.MAX_SAFE_INTEGER })
+  await backend.close()
+  return new Map(entries.map(({ key, value }) => [key.toString('hex'), value.toString('hex')]))
+}

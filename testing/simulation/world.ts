@@ -1,0 +1,390 @@
+/**
+ * The world of one seed: one log, two machines with a state disk each, a clock, and at most two slot objects at a time,
+ * of which one owns the slot (`live`: who fenced last).
+ *
+ * What is checked as it runs: only the owner's step may commit; whoever is told SLOT_FENCED is not the owner; what ends
+ * a slot is a crash, a fencing or a fault that was injected, nothing else; and every run gets to its end.
+ */
+import { assert, defined, isWeirError, millis } from '../../kernel/index.js'
+import type { Append } from '../../log/index.js'
+import { MemoryDisk, MemoryLog } from '../../log/memory/index.js'
+import { journalTopicOf, Slot, type SlotLimits, type StepResult } from '../../runners/slot/index.js'
+import { MemoryDisk as StateDisk, StateStore } from '../../state/index.js'
+import type { Plan } from '../../topology/index.js'
+import { ManualClock } from '../driver/index.js'
+import { Chaos, type Hits, SimulatedCrash } from './chaos.js'
+import { encodeDeadLetter } from './dead-letter.js'
+import { InputGenerator, type Shipment, startMs } from './input.js'
+import type { Random } from './random.js'
+import { FaultyBackend, Gate, gatedLog } from './seams.js'
+import { app, fakeModel, type Sizes, simulatedPlan, topics } from './topology.js'
+
+const turnsMax = 20_000
+
+/** What the run showed to be wrong. */
+export class Difference extends Error {
+  override readonly name = 'Difference'
+}
+
+export interface WorldConfig {
+  readonly partitions: number
+  readonly outputPartitions: number
+  readonly keyGroups: number
+  readonly markers: boolean
+  readonly cacheBytesMax: number
+  readonly syncState: boolean
+  readonly sizes: Sizes
+  readonly limits: Partial<SlotLimits>
+}
+
+const tinySizes: Sizes = {
+  reservoir: { headEventsMax: 3, leafEvents: 2, fanout: 2, transitionsInRoot: 2 },
+  dedupe: { rootEntriesMax: 2, pageEntries: 2, cleanPagesMax: 1 },
+}
+const ordinarySizes: Sizes = {
+  reservoir: { headEventsMax: 128, leafEvents: 96, fanout: 64, transitionsInRoot: 64 },
+  dedupe: { rootEntriesMax: 128, pageEntries: 64, cleanPagesMax: 64 },
+}
+
+export function drawConfig(random: Random): WorldConfig {
+  const partitions = random.between(1, 4)
+  return {
+    partitions,
+    outputPartitions: random.between(1, 3),
+    keyGroups: partitions * random.pick([1, 4, 64]),
+    markers: random.chance(0.5),
+    cacheBytesMax: random.pick([1, 5_000, 64 << 20]),
+    syncState: random.chance(0.5),
+    sizes: random.chance(0.6) ? tinySizes : ordinarySizes,
+    limits: {
+      epochRecordsMax: random.pick([2, 7, 30, 4_096]),
+      epochBytesMax: random.pick([600, 8 << 20, 8 << 20]),
+      outputRowsMax: random.pick([1, 2, 7, 4_096]),
+      pollWaitMs: millis(random.pick([0, 0, 100])),
+      idleAfterMs: millis(random.pick([500, 60_000, 86_400_000])),
+      dirtyBytesMax: random.pick([1, 3_000, 64 << 20]),
+      recordsPerWriteBackMax: random.pick([1, 10, 40, 200_000]),
+      sweepKeysMax: random.pick([1, 256]),
+      exclusionsPerEpochMax: 1_000,
+    },
+  }
+}
+
+interface Machine {
+  disk: StateDisk
+  busy: boolean
+}
+
+interface Owner {
+  readonly machine: Machine
+  readonly gate: Gate
+  readonly store: StateStore
+  readonly slot: Slot
+  /** A step that a gate holds up. */
+  suspended: Promise<Outcome> | undefined
+}
+
+type Outcome =
+  | { readonly kind: 'done'; readonly result: StepResult | undefined }
+  | { readonly kind: 'threw'; readonly error: unknown }
+
+export class World {
+  readonly disk: MemoryDisk
+  readonly plan: Plan
+  readonly config: WorldConfig
+  readonly hits: Hits
+  readonly clock = new ManualClock(startMs)
+  readonly #random: Random
+  readonly #chaos: Chaos
+  readonly #machines: readonly Machine[] = [
+    { disk: new StateDisk(), busy: false },
+    { disk: new StateDisk(), busy: false },
+  ]
+  readonly #owners: Owner[] = []
+  readonly #producer: MemoryLog
+  readonly #shipments: Shipment[]
+  #live: Owner | 'starting' | undefined
+  #takeoversLeft: number
+  #turns = 0
+
+  constructor(random: Random, hits: Hits) {
+    this.config = drawConfig(random.fork('config'))
+    this.hits = hits
+    this.#random = random.fork('world')
+    this.#chaos = new Chaos(random.fork('chaos'), hits)
+    this.#takeoversLeft = this.#random.below(4)
+    this.disk = new MemoryDisk({ markers: this.config.markers })
+    this.plan = simulatedPlan(this.config.sizes)
+    this.#producer = new MemoryLog(this.disk, { clock: this.clock })
+    this.#shipments = new InputGenerator(random.fork('input'), this.config.partitions).shipments()
+    const { partitions, outputPartitions } = this.config
+    this.disk.createTopic(topics.labels, partitions)
+    this.disk.createTopic(topics.transactions, partitions)
+    this.disk.createTopic(topics.decisions, partitions)
+    for (const topic of [topics.alerts, topics.legs, topics.large, topics.deadLetters]) {
+      this.disk.createTopic(topic, outputPartitions)
+    }
+    this.disk.createTopic(journalTopicOf(app), 1)
+  }
+
+  /** Everything is sent and processed, whatever goes wrong on the way. @throws Difference */
+  async run(): Promise<void> {
+    for (const shipment of this.#shipments) {
+      if (shipment.drainFirst) await this.#drain()
+      for (let turns = this.#random.below(4); turns > 0; turns--) await this.#turn()
+      this.clock.advance(millis(shipment.afterMs))
+      await this.#ship(shipment)
+    }
+    await this.#drain()
+    this.#chaos.calmDown()
+    for (const owner of [...this.#owners]) {
+      if (owner.suspended !== undefined) await this.#resume(owner)
+      else if (this.#live !== owner) await this.#step(owner)
+    }
+    this.disk.settle()
+    await this.#drain()
+  }
+
+  /** The state at the end, written back and with everything that has expired removed; then the machine stops. */
+  async stop(): Promise<StateDisk> {
+    const owner = this.#owners.find(candidate => candidate === this.#live) ?? (await this.#start())
+    assert(owner !== undefined, 'a slot starts when nothing goes wrong')
+    for (const other of [...this.#owners]) if (other !== owner) await this.#end(other, false)
+    await closeSwept(owner)
+    return owner.machine.disk
+  }
+
+  /** Every committed epoch once more, on an empty store and with nothing going wrong. */
+  async rebuild(): Promise<StateDisk> {
+    const machine = { disk: new StateDisk(), busy: false }
+    const owner = await this.#open(machine)
+    await owner.slot.start()
+    await closeSwept(owner)
+    return machine.disk
+  }
+
+  /** For a person who looks into a seed. */
+  debug(): unknown {
+    return this.#owners.map(o => ({
+      state: o.slot.state,
+      counts: [...o.slot.counts],
+      live: o === this.#live,
+      suspended: o.suspended !== undefined,
+    }))
+  }
+
+  async #ship(shipment: Shipment): Promise<void> {
+    const byPartition = new Map<string, Append & { readonly records: Shipment['records'][number]['record'][] }>()
+    for (const { topic, partition, record } of shipment.records) {
+      const key = `${topic}/${partition}`
+      const append = byPartition.get(key) ?? { topic, partition, records: [] }
+      append.records.push(record)
+      byPartition.set(key, append)
+    }
+    const appends = [...byPartition.values()]
+    if (shipment.transactional) await (await this.#producer.committer('producer')).commit(appends)
+    else await this.#producer.append(appends)
+  }
+
+  async #drain(): Promise<void> {
+    while (!this.#allProcessed()) await this.#turn()
+  }
+
+  #allProcessed(): boolean {
+    const live = this.#owners.find(owner => owner === this.#live && owner.suspended === undefined)
+    return live !== undefined && (live.slot.counts.get('records') ?? 0) === this.#recordsInLog()
+  }
+
+  #recordsInLog(): number {
+    let records = 0
+    for (const topic of [topics.labels, topics.transactions]) {
+      for (const partition of this.disk.topics.partitions(topic)) {
+        for (const entry of partition.entries) records += entry.count
+      }
+    }
+    return records
+  }
+
+  async #turn(): Promise<void> {
+    if (++this.#turns > turnsMax) throw new Difference(`no end after ${turnsMax} turns`)
+    const random = this.#random
+    if (this.#owners.length === 0) {
+      await this.#start()
+      return
+    }
+    if (random.chance(0.1)) this.clock.advance(millis(random.pick([1, 700, 61_000])))
+    if (this.disk.delayedCommits > 0 && random.chance(0.2)) this.#settleDelayed()
+    const owner = random.pick(this.#owners)
+    if (owner.suspended !== undefined) {
+      if (random.chance(0.3)) await this.#resume(owner)
+    } else if (this.#owners.length === 1 && this.#takeoversLeft > 0 && this.#chaos.chance(0.1)) {
+      await this.#takeOver(owner)
+    } else if (this.#chaos.chance(0.02)) {
+      await this.#restart(owner)
+    } else {
+      await this.#step(owner)
+    }
+  }
+
+  async #start(): Promise<Owner | undefined> {
+    const machine = this.#random.pick(this.#machines.filter(candidate => !candidate.busy))
+    if (machine.disk.entries > 0 && this.#chaos.chance(0.1)) {
+      machine.disk = new StateDisk()
+      this.hits.add('state wiped')
+    }
+    machine.busy = true
+    let owner: Owner
+    try {
+      owner = await this.#open(machine)
+    } catch (error) {
+      // The state cannot be read: an injected fault; the machine tries again later.
+      if (!isWeirError(error, 'BACKEND_FAILED')) throw error
+      machine.disk.crash(machine.disk.unsynced)
+      machine.busy = false
+      return undefined
+    }
+    this.#owners.push(owner)
+    await this.#settle(owner, await outcomeOf(owner.slot.start().then(() => undefined)))
+    return this.#owners.includes(owner) ? owner : undefined
+  }
+
+  async #open(machine: Machine): Promise<Owner> {
+    const { limits, keyGroups, cacheBytesMax, syncState, partitions } = this.config
+    const gate = new Gate()
+    const faults = this.#chaos.logFaults(fault => this.#onFence(owner, fault))
+    const log = gatedLog(new MemoryLog(this.disk, { clock: this.clock, faults }), gate)
+    const backend = new FaultyBackend(machine.disk.open(), this.#chaos)
+    const store = await StateStore.open({ backend, keyGroups, cacheBytesMax })
+    const inputs = [topics.labels, topics.transactions]
+    const slot = new Slot({
+      plan: this.plan,
+      slot: 0,
+      log,
+      store,
+      models: new Map([['fake', fakeModel(this.plan.featureNames, call => this.#chaos.modelFault(call))]]),
+      clock: this.clock,
+      limits,
+      genesis: {
+        app,
+        slots: 1,
+        key_groups: keyGroups,
+        partitions: inputs.map(topic => ({ topic, count: partitions })),
+        start: inputs.flatMap(topic =>
+          Array.from({ length: partitions }, (_, partition) => ({ topic, partition, offset: '0' })),
+        ),
+        job: {},
+      },
+      deadLetters: { topic: topics.deadLetters, encode: encodeDeadLetter },
+      syncState,
+      onEvent: event => {
+        if (event.kind === 'excluded') this.hits.add('record excluded')
+      },
+      crashAt: point => this.#chaos.crashAt(point),
+    })
+    const owner: Owner = { machine, gate, store, slot, suspended: undefined }
+    return owner
+  }
+
+  #onFence(owner: Owner, fault: 'none' | 'refused' | 'indefinite'): void {
+    if (this.disk.delayedCommits > 0 && this.#random.chance(0.5)) this.#settleDelayed()
+    else if (this.disk.delayedCommits > 0 && fault !== 'refused') this.hits.add('delayed commit dropped')
+    if (fault !== 'refused') this.#live = fault === 'none' ? owner : undefined
+  }
+
+  #settleDelayed(): void {
+    this.hits.add('delayed commit arrives')
+    this.disk.settle()
+  }
+
+  async #step(owner: Owner): Promise<void> {
+    await this.#settle(owner, await outcomeOf(owner.slot.step()))
+  }
+
+  /** Another machine starts while this one lives; perhaps just as it commits. */
+  async #takeOver(owner: Owner): Promise<void> {
+    this.#takeoversLeft--
+    this.hits.add('takeover')
+    if (this.#random.chance(0.5)) {
+      const held = owner.gate.arm()
+      const stepping = outcomeOf(owner.slot.step())
+      const first = await Promise.race([stepping, held])
+      owner.gate.disarm()
+      if (first === undefined) {
+        owner.suspended = stepping
+        this.hits.add('takeover in mid-commit')
+      } else {
+        await this.#settle(owner, first)
+      }
+    }
+    await this.#start()
+  }
+
+  async #resume(owner: Owner): Promise<void> {
+    const stepping = owner.suspended
+    owner.suspended = undefined
+    owner.gate.letThrough()
+    if (stepping !== undefined) await this.#settle(owner, await stepping)
+  }
+
+  async #restart(owner: Owner): Promise<void> {
+    const outcome = await outcomeOf(owner.slot.close().then(() => undefined))
+    if (outcome.kind === 'threw') return this.#settle(owner, outcome)
+    await owner.store.close()
+    this.hits.add('clean restart')
+    await this.#end(owner, false)
+  }
+
+  async #settle(owner: Owner, outcome: Outcome): Promise<void> {
+    if (outcome.kind === 'done') {
+      if (outcome.result?.kind === 'committed' && this.#live !== owner) throw new Difference('a fenced slot committed')
+      return
+    }
+    const { error } = outcome
+    if (isWeirError(error, 'SLOT_FENCED')) {
+      if (this.#live === owner) throw new Difference('the owner was told that it is fenced')
+      this.hits.add('zombie fenced')
+    } else if (isWeirError(error, 'EPOCH_FAILED')) {
+      this.hits.add('recoveries exhausted')
+    } else if (
+      !(
+        error instanceof SimulatedCrash ||
+        isWeirError(error, 'BACKEND_FAILED') ||
+        isWeirError(error, 'COMMIT_INDEFINITE')
+      )
+    ) {
+      throw error
+    }
+    await this.#end(owner, true)
+  }
+
+  /** The process is gone, and with a crash some of what it had not synced. */
+  async #end(owner: Owner, crashed: boolean): Promise<void> {
+    const { disk } = owner.machine
+    const keep = crashed ? this.#random.between(0, disk.unsynced) : disk.unsynced
+    if (keep < disk.unsynced) this.hits.add('state batches lost')
+    disk.crash(keep)
+    owner.machine.busy = false
+    this.#owners.splice(this.#owners.indexOf(owner), 1)
+    if (this.#live === owner) this.#live = undefined
+    if (crashed && this.#owners.length === 0 && this.disk.unsyncedWrites > 0 && this.#chaos.chance(0.3)) {
+      this.disk.powerCut(this.#random.below(this.disk.unsyncedWrites))
+      this.hits.add('log tail lost')
+    }
+  }
+}
+
+async function outcomeOf(work: Promise<StepResult | undefined>): Promise<Outcome> {
+  try {
+    return { kind: 'done', result: await work }
+  } catch (error) {
+    return { kind: 'threw', error }
+  }
+}
+
+/** What has expired goes sooner or later; here at once, so that two states can be compared. */
+async function closeSwept({ slot, store }: Owner): Promise<void> {
+  await slot.close()
+  await store.sweep(Number.MAX_SAFE_INTEGER)
+  await store.write(store.serialise(), defined(store.reflects, 'position of a closed slot'), { sync: true })
+  await store.close()
+}
