@@ -77,6 +77,7 @@ export const errorTable = {
   ),
   TOPIC_MISMATCH: entry('user', 'never', 'keep the partition count that the topic has; weir rescale changes slots'),
   LOG_CORRUPT: entry('external', 'never', 'restore the data directory from a backup; Weir does not skip records'),
+  LOG_UNAVAILABLE: entry('external', 'backoff', 'nothing was taken; send it again a little later'),
   QUEUE_FULL: entry('internal', 'backoff', 'send more slowly'),
   BACKEND_FAILED: entry('external', 'restart', 'check the disk below the data directory'),
   DIRECTORY_IN_USE: entry('user', 'never', 'stop the other process that uses this directory'),

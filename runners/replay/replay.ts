@@ -25,7 +25,7 @@ import { fileDeadLetters } from './dead-letters.js'
 import { deadLetterPathOf, fileKind, workFolderOf } from './files.js'
 import { inputFormat } from './formats.js'
 import { checkSameJob, hashInput, jobIdentity, type ReplayArguments } from './job.js'
-import { loadModel } from './models.js'
+import { loadModel } from '../models/index.js'
 import type { Progress } from './progress.js'
 
 const app = 'fraud'

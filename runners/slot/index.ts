@@ -9,16 +9,16 @@ export {
   readJournal,
 } from './journal.js'
 export type { SlotState } from './lifecycle.js'
-export { Phases } from './phases.js'
-export { type EpochMode, Pipeline, type PipelineLimits, RecordFault } from './pipeline.js'
-export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './recovery.js'
 export {
   type CommittedEpoch,
   type CrashPoint,
   defaultLimits,
-  Slot,
   type SlotEvent,
   type SlotLimits,
   type SlotOptions,
   type StepResult,
-} from './slot.js'
+} from './options.js'
+export { Phases } from './phases.js'
+export { type EpochMode, Pipeline, type PipelineLimits, RecordFault } from './pipeline.js'
+export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './recovery.js'
+export { Slot } from './slot.js'

@@ -12,15 +12,11 @@
  *   I7 a record on which an operator throws is left out of a second run and dead-lettered, a bounded number of times.
  * Calls must not overlap: one `step` at a time.
  */
-import { assert, type Clock, type DurationMs, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
-import type { Log, LogCommitter, LogReader, Position } from '../../log/index.js'
-import type { Row } from '../../operators/index.js'
-import type { Model } from '../../scoring/index.js'
-import type { StateStore } from '../../state/index.js'
-import type { EgressStamp, Plan } from '../../topology/index.js'
+import { assert, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
+import type { LogCommitter, LogReader, Position } from '../../log/index.js'
 import { Clocks, slotWatermark } from './clocks.js'
-import { type DeadLetterFormat, deadLetterAppends, hashOutputs, SinkWriter } from './egress.js'
-import { type DeadLetter, type EpochInput, positionKey, readEpoch, rereadEpoch } from './intake.js'
+import { deadLetterAppends, hashOutputs, SinkWriter } from './egress.js'
+import { type EpochInput, positionKey, readEpoch, rereadEpoch } from './intake.js'
 import {
   type EpochRecord,
   encodeJournalRecord,
@@ -31,94 +27,10 @@ import {
   readJournal,
 } from './journal.js'
 import { Lifecycle, type SlotState } from './lifecycle.js'
+import { type CrashPoint, defaultLimits, type SlotLimits, type SlotOptions, type StepResult } from './options.js'
 import { Phases } from './phases.js'
 import { Pipeline, RecordFault } from './pipeline.js'
 import { resolveRecovery } from './recovery.js'
-
-export interface SlotLimits {
-  readonly epochRecordsMax: number
-  readonly epochBytesMax: number
-  readonly rowsPerStepMax: number
-  readonly outputRowsMax: number
-  readonly pollWaitMs: DurationMs
-  readonly idleAfterMs: DurationMs
-  /** Write-back when this many bytes are dirty … */
-  readonly dirtyBytesMax: number
-  /** … or after this many records, so that a restart folds no more than these again. */
-  readonly recordsPerWriteBackMax: number
-  /** Records that operators throw on, in one epoch, before the slot gives up. */
-  readonly exclusionsPerEpochMax: number
-  /** Recoveries in a row without a committed epoch before the slot gives up. */
-  readonly recoveriesMax: number
-  /** Expired keys removed after one epoch. */
-  readonly sweepKeysMax: number
-}
-
-export const defaultLimits: SlotLimits = {
-  epochRecordsMax: 4_096,
-  epochBytesMax: 8 << 20,
-  rowsPerStepMax: 1 << 20,
-  outputRowsMax: 4_096,
-  pollWaitMs: 100 as DurationMs,
-  idleAfterMs: 5_000 as DurationMs,
-  dirtyBytesMax: 64 << 20,
-  recordsPerWriteBackMax: 200_000,
-  exclusionsPerEpochMax: 100,
-  recoveriesMax: 5,
-  sweepKeysMax: 256,
-}
-
-/** Points at which the simulation stops a slot dead; in production nobody listens. */
-export type CrashPoint =
-  | 'fenced'
-  | 'genesis-written'
-  | 'recovered'
-  | 'polled'
-  | 'operators-done'
-  | 'encoded'
-  | 'committed'
-  | 'serialised'
-  | 'written-back'
-
-export interface SlotOptions {
-  readonly plan: Plan
-  readonly slot: number
-  readonly log: Log
-  readonly store: StateStore
-  readonly models: ReadonlyMap<string, Model>
-  readonly clock: Clock
-  readonly limits?: Partial<SlotLimits>
-  /** Written when the journal is empty; without it an empty journal is an error. */
-  readonly genesis: Omit<GenesisRecord, 'v' | 'kind' | 'fingerprint' | 'slot'> | null
-  readonly deadLetters: DeadLetterFormat
-  /** Egress stamps of a row; the default takes the wall clock. */
-  readonly stampOf?: (row: Row) => EgressStamp
-  /** Write-backs survive a power cut. */
-  readonly syncState: boolean
-  readonly acceptOtherFingerprint?: boolean
-  readonly onEvent?: (event: SlotEvent) => void
-  /** Called right after each commit, before the next epoch: for replies. Must not throw. */
-  readonly onCommitted?: (committed: CommittedEpoch) => void
-  readonly crashAt?: (point: CrashPoint) => void
-}
-
-export type SlotEvent =
-  | { readonly kind: 'recovering'; readonly reason: string }
-  | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
-  | { readonly kind: 'excluded'; readonly position: string; readonly message: string }
-  | { readonly kind: 'model-failed'; readonly rows: number; readonly epoch: number }
-
-/** What an epoch made visible. Valid during the call only: buffers are used again. */
-export interface CommittedEpoch {
-  readonly record: EpochRecord
-  readonly writers: readonly SinkWriter[]
-  readonly deadLetters: readonly DeadLetter[]
-}
-
-export type StepResult =
-  | { readonly kind: 'committed'; readonly epoch: number; readonly records: number }
-  | { readonly kind: 'idle' }
-  | { readonly kind: 'finished' }
 
 /** Known only while the slot runs. */
 interface Running {
@@ -158,6 +70,11 @@ export class Slot {
   /** Running totals since genesis, of committed epochs. */
   get counts(): ReadonlyMap<string, number> {
     return this.#running?.counts ?? new Map()
+  }
+
+  /** Of every input: the first record that no committed epoch has read. */
+  get positions(): readonly PartitionOffset[] {
+    return [...(this.#running?.positions.values() ?? [])]
   }
 
   get epoch(): number {

@@ -1,5 +1,6 @@
 export { cardTokeniser, maskCards, passesLuhn } from './cards.js'
 export { currencyDecimals } from './currency.js'
+export { encodeLabelJson, encodeTransactionJson } from './encode.js'
 export { amountMinorMax, eventTimeMsMax, idCharactersMax } from './fields.js'
 export { type HandbookOptions, handbookCsv, handbookNdjson } from './handbook.js'
 export { isBlankLine } from './lines.js'

@@ -1,0 +1,1 @@
+export type { DecideReply, DecisionJson, DecisionPort, EdgePorts, FindReply, HealthPort } from './ports.js'

@@ -1,0 +1,61 @@
+/**
+ * What the HTTP edge needs of the engine. The edge is thin: it validates, asks these ports, and answers; it holds no
+ * state but what is in flight. Runners implement the ports, embedded or over Kafka.
+ */
+import type { Label, Outcome, Transaction } from '../schemas/avro/index.js'
+
+/** A decision as the line of JSON that stands on `decisions`. */
+export type DecisionJson = Buffer
+
+export type DecideReply =
+  /** `repeated`: the id was decided before; this is that first decision. */
+  | { readonly kind: 'decided'; readonly decision: DecisionJson; readonly repeated: boolean }
+  /** Same id and customer, but another amount, currency or terminal. */
+  | { readonly kind: 'conflict' }
+  /** Accepted into the log, then dead-lettered. */
+  | { readonly kind: 'rejected'; readonly code: string; readonly message: string }
+  /** Not decided within the deadline; durable in the log, so it will be. */
+  | {
+      readonly kind: 'pending'
+      readonly source: { readonly topic: string; readonly partition: number; readonly offset: number }
+    }
+
+export type FindReply =
+  | { readonly kind: 'found'; readonly decision: DecisionJson }
+  /** The id was decided for several customers. */
+  | { readonly kind: 'ambiguous' }
+  | { readonly kind: 'unknown' }
+
+export interface DecisionPort {
+  /**
+   * Appends the transaction and waits for its decision, at most `deadlineMs`. Nothing resolves before the transaction is
+   * durable.
+   * @throws WeirError QUEUE_FULL when too many are in flight, LOG_UNAVAILABLE when the log does not take it
+   */
+  decide(transaction: Transaction, deadlineMs: number): Promise<DecideReply>
+  /** Records a provisional answer on decisions.provisional and returns it. @param pending what `decide` answered */
+  provisional(
+    transaction: Transaction,
+    outcome: Outcome,
+    pending: Extract<DecideReply, { kind: 'pending' }>,
+  ): Promise<DecisionJson>
+  find(transactionId: string, customerId: string | undefined): Promise<FindReply>
+  /** Resolves when the label is durable. */
+  label(label: Label): Promise<void>
+}
+
+export interface HealthPort {
+  /** Why requests cannot be served now; [] when they can. */
+  notReady(): readonly string[]
+  /** A few facts for the status page, by name. */
+  status(): Readonly<Record<string, string | number>>
+}
+
+export interface EdgePorts {
+  readonly decisions: DecisionPort
+  readonly health: HealthPort
+  /** One decision in words. */
+  readonly explain: (decision: DecisionJson) => string
+  /** Wall clock, ms. */
+  readonly nowMs: () => number
+}

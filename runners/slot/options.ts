@@ -1,0 +1,95 @@
+/** What a slot is given, what it tells, and its bounds (I6). */
+import type { Clock, DurationMs } from '../../kernel/index.js'
+import type { Log } from '../../log/index.js'
+import type { Row } from '../../operators/index.js'
+import type { Model } from '../../scoring/index.js'
+import type { StateStore } from '../../state/index.js'
+import type { EgressStamp, Plan } from '../../topology/index.js'
+import type { DeadLetterFormat, SinkWriter } from './egress.js'
+import type { DeadLetter } from './intake.js'
+import type { EpochRecord, GenesisRecord } from './journal.js'
+
+export interface SlotLimits {
+  readonly epochRecordsMax: number
+  readonly epochBytesMax: number
+  readonly rowsPerStepMax: number
+  readonly outputRowsMax: number
+  readonly pollWaitMs: DurationMs
+  readonly idleAfterMs: DurationMs
+  /** Write-back when this many bytes are dirty … */
+  readonly dirtyBytesMax: number
+  /** … or after this many records, so that a restart folds no more than these again. */
+  readonly recordsPerWriteBackMax: number
+  /** Records that operators throw on, in one epoch, before the slot gives up. */
+  readonly exclusionsPerEpochMax: number
+  /** Recoveries in a row without a committed epoch before the slot gives up. */
+  readonly recoveriesMax: number
+  /** Expired keys removed after one epoch. */
+  readonly sweepKeysMax: number
+}
+
+export const defaultLimits: SlotLimits = {
+  epochRecordsMax: 4_096,
+  epochBytesMax: 8 << 20,
+  rowsPerStepMax: 1 << 20,
+  outputRowsMax: 4_096,
+  pollWaitMs: 100 as DurationMs,
+  idleAfterMs: 5_000 as DurationMs,
+  dirtyBytesMax: 64 << 20,
+  recordsPerWriteBackMax: 200_000,
+  exclusionsPerEpochMax: 100,
+  recoveriesMax: 5,
+  sweepKeysMax: 256,
+}
+
+/** Points at which the simulation stops a slot dead; in production nobody listens. */
+export type CrashPoint =
+  | 'fenced'
+  | 'genesis-written'
+  | 'recovered'
+  | 'polled'
+  | 'operators-done'
+  | 'encoded'
+  | 'committed'
+  | 'serialised'
+  | 'written-back'
+
+export interface SlotOptions {
+  readonly plan: Plan
+  readonly slot: number
+  readonly log: Log
+  readonly store: StateStore
+  readonly models: ReadonlyMap<string, Model>
+  readonly clock: Clock
+  readonly limits?: Partial<SlotLimits>
+  /** Written when the journal is empty; without it an empty journal is an error. */
+  readonly genesis: Omit<GenesisRecord, 'v' | 'kind' | 'fingerprint' | 'slot'> | null
+  readonly deadLetters: DeadLetterFormat
+  /** Egress stamps of a row; the default takes the wall clock. */
+  readonly stampOf?: (row: Row) => EgressStamp
+  /** Write-backs survive a power cut. */
+  readonly syncState: boolean
+  readonly acceptOtherFingerprint?: boolean
+  readonly onEvent?: (event: SlotEvent) => void
+  /** Called right after each commit, before the next epoch: for replies. Must not throw. */
+  readonly onCommitted?: (committed: CommittedEpoch) => void
+  readonly crashAt?: (point: CrashPoint) => void
+}
+
+export type SlotEvent =
+  | { readonly kind: 'recovering'; readonly reason: string }
+  | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
+  | { readonly kind: 'excluded'; readonly position: string; readonly message: string }
+  | { readonly kind: 'model-failed'; readonly rows: number; readonly epoch: number }
+
+/** What an epoch made visible. Valid during the call only: buffers are used again. */
+export interface CommittedEpoch {
+  readonly record: EpochRecord
+  readonly writers: readonly SinkWriter[]
+  readonly deadLetters: readonly DeadLetter[]
+}
+
+export type StepResult =
+  | { readonly kind: 'committed'; readonly epoch: number; readonly records: number }
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'finished' }

@@ -1,0 +1,182 @@
+/**
+ * The decision view: a fold over `decisions` by transaction id. Entries point into the log (design §4), so a decision is
+ * stored once.
+ *
+ * Keys, in the database that log and state share: `V` u16 length, transaction_id, customer_id (UTF-8) -> varint partition,
+ * varint offset; `W` u32 partition -> varint next offset. Entries and position are one batch, unsynced: after a crash the
+ * fold goes on from its position.
+ *
+ * Invariants: the first decision of an id stays; a look-up sees every decision that was committed before it was made.
+ */
+import { assert, ByteReader, ByteWriter, type DurationMs, defined, messageOf, WeirError } from '../../kernel/index.js'
+import { type Log, type LogReader, offset } from '../../log/index.js'
+import type { StateBackend } from '../../state/index.js'
+
+const entryByte = 0x56
+const positionByte = 0x57
+const foldRecordsMax = 4_096
+
+export type Found =
+  | { readonly kind: 'found'; readonly decision: Buffer }
+  | { readonly kind: 'ambiguous' }
+  | { readonly kind: 'unknown' }
+
+export class DecisionView {
+  readonly #log: Log
+  readonly #backend: StateBackend
+  readonly #topic: string
+  #reader: LogReader
+  #folding: Promise<void> | undefined
+
+  private constructor(log: Log, backend: StateBackend, topic: string, reader: LogReader) {
+    this.#log = log
+    this.#backend = backend
+    this.#topic = topic
+    this.#reader = reader
+  }
+
+  /** Folds what was decided since the view was last written. */
+  static async open(log: Log, backend: StateBackend, topic: string): Promise<DecisionView> {
+    const partitions = await log.partitionCount(topic)
+    const keys = Array.from({ length: partitions }, (_, partition) => positionKey(partition))
+    const stored = await backend.getMany(keys)
+    const positions = await Promise.all(
+      stored.map(async (value, partition) => {
+        const { earliest } = await log.range({ topic, partition })
+        const at = value === undefined ? 0n : BigInt(new ByteReader(value).varint())
+        return { topic, partition, offset: at < earliest ? earliest : offset(at) }
+      }),
+    )
+    const view = new DecisionView(log, backend, topic, await log.reader(positions))
+    await view.#foldToEnd()
+    return view
+  }
+
+  /** @param customerId undefined: any customer; several are ambiguous */
+  async find(transactionId: string, customerId: string | undefined): Promise<Found> {
+    await this.#foldToEnd()
+    const prefix = entryKey(transactionId, customerId ?? '')
+    if (customerId !== undefined) {
+      const [value] = await this.#backend.getMany([prefix])
+      return value === undefined ? { kind: 'unknown' } : await this.#read(value)
+    }
+    const entries = await this.#backend.range({ gte: prefix, lt: after(prefix), limit: 2 })
+    if (entries.length === 0) return { kind: 'unknown' }
+    if (entries.length > 1) return { kind: 'ambiguous' }
+    return await this.#read(entries[0]!.value)
+  }
+
+  async close(): Promise<void> {
+    await this.#folding?.catch(() => {})
+    await this.#reader.close()
+  }
+
+  /** One fold at a time; who comes meanwhile waits for it and then looks whether more has come. */
+  async #foldToEnd(): Promise<void> {
+    while (!(await this.#isAtEnd())) {
+      this.#folding ??= this.#foldOnce().finally(() => {
+        this.#folding = undefined
+      })
+      await this.#folding
+    }
+  }
+
+  async #isAtEnd(): Promise<boolean> {
+    for (const position of this.#reader.positions()) {
+      if (position.offset < (await this.#log.range(position)).latest) return false
+    }
+    return true
+  }
+
+  async #foldOnce(): Promise<void> {
+    const before = this.#reader.positions()
+    try {
+      await this.#foldBatches()
+    } catch (error) {
+      for (const position of before) this.#reader.seek(position)
+      throw error
+    }
+  }
+
+  async #foldBatches(): Promise<void> {
+    const batches = await this.#reader.poll({
+      recordsMax: foldRecordsMax,
+      bytesMax: 16 << 20,
+      waitMsMax: 0 as DurationMs,
+    })
+    const entries = new Map<string, { key: Buffer; value: Buffer }>()
+    for (const batch of batches) {
+      for (let i = 0; i < batch.count; i++) {
+        const ids = idsOf(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i]))
+        const key = entryKey(ids.transaction_id, ids.customer_id)
+        const text = key.toString('latin1')
+        if (!entries.has(text)) {
+          entries.set(text, { key, value: pointer(batch.partition, Number(batch.baseOffset) + batch.offsetDelta[i]!) })
+        }
+      }
+    }
+    const wanted = [...entries.values()]
+    const known = await this.#backend.getMany(wanted.map(entry => entry.key))
+    const write = this.#backend.batch()
+    wanted.forEach(({ key, value }, i) => {
+      if (known[i] === undefined) write.put(key, value)
+    })
+    for (const { partition, offset: next } of this.#reader.positions()) {
+      const writer = new ByteWriter(9)
+      writer.varint(Number(next))
+      write.put(positionKey(partition), writer.take())
+    }
+    await this.#backend.write(write, { sync: false })
+  }
+
+  async #read(value: Buffer): Promise<Found> {
+    const from = new ByteReader(value)
+    const at = { topic: this.#topic, partition: from.varint(), offset: offset(from.varint()) }
+    const { earliest } = await this.#log.range(at)
+    if (at.offset < earliest) return { kind: 'unknown' }
+    const reader = await this.#log.reader([at])
+    try {
+      const [batch] = await reader.poll({ recordsMax: 1, bytesMax: 1, waitMsMax: 0 as DurationMs })
+      const found = defined(batch, 'the record that the view points to')
+      assert(found.baseOffset + BigInt(found.offsetDelta[0]!) === at.offset, 'the view points to a record')
+      return { kind: 'found', decision: Buffer.from(found.bytes.subarray(found.valueStart[0], found.valueEnd[0])) }
+    } finally {
+      await reader.close()
+    }
+  }
+}
+
+function idsOf(decision: string): { transaction_id: string; customer_id: string } {
+  try {
+    const { transaction_id, customer_id } = JSON.parse(decision) as Record<string, unknown>
+    if (typeof transaction_id === 'string' && typeof customer_id === 'string') return { transaction_id, customer_id }
+    throw new Error('it has no ids')
+  } catch (error) {
+    throw new WeirError('LOG_CORRUPT', `a record of decisions does not parse: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+function entryKey(transactionId: string, customerId: string): Buffer {
+  const id = Buffer.from(transactionId)
+  const head = Buffer.allocUnsafe(3)
+  head[0] = entryByte
+  head.writeUInt16BE(id.length, 1)
+  return Buffer.concat([head, id, Buffer.from(customerId)])
+}
+
+/** The least key above all that begin with `prefix`; ids are UTF-8, so 0xff ends every run. */
+const after = (prefix: Buffer): Buffer => Buffer.concat([prefix, Buffer.of(0xff)])
+
+function positionKey(partition: number): Buffer {
+  const key = Buffer.allocUnsafe(5)
+  key[0] = positionByte
+  key.writeUInt32BE(partition, 1)
+  return key
+}
+
+function pointer(partition: number, at: number): Buffer {
+  const writer = new ByteWriter(16)
+  writer.varint(partition)
+  writer.varint(at)
+  return writer.take()
+}
