@@ -50,6 +50,7 @@ import { DecisionView } from './view.js'
 import { type RecordOutcome, Waiters } from './waiters.js'
 
 export interface EngineOptions {
+  readonly app: string
   readonly dataDir: string
   readonly model: string | undefined
   readonly rules: string | undefined
@@ -61,7 +62,7 @@ export interface EngineOptions {
   readonly onEvent: (event: SlotEvent | { readonly kind: 'slot-failed'; readonly message: string }) => void
 }
 
-const app = 'fraud'
+
 const stateNamespace = Buffer.of(0x53)
 const topics = ['transactions', 'labels', 'decisions', 'decisions.provisional', 'transactions.dead-letter'] as const
 const pauseMsMax = 10_000
@@ -93,6 +94,7 @@ export class EmbeddedEngine {
     const ruleSet = options.rules === undefined ? defaultRuleSet() : loadRuleSet(options.rules)
     const plan = compile(
       defaultTopology({
+        app: options.app,
         transactions: source('transaction-json', transactionJson({ cardKey: options.cardKey })),
         labels: source('label-json', labelJson()),
         repeats: toJson<Repeat<{ customer_id: string; transaction_id: string }>>(
@@ -108,7 +110,7 @@ export class EmbeddedEngine {
     const backend = await openRocksDb(join(options.dataDir, 'db'))
     try {
       const log = await EmbeddedLog.open({ db: backend, clock: options.clock })
-      for (const topic of [...topics, journalTopicOf(app), repeatsTopic]) await log.createTopic(topic, 1)
+      for (const topic of [...topics, journalTopicOf(options.app), repeatsTopic]) await log.createTopic(topic, 1)
       const store = await StateStore.open({
         backend,
         keyGroups: keyGroupsFor(1),
@@ -146,7 +148,7 @@ export class EmbeddedEngine {
     this.#view = view
     this.#waiters = new Waiters(options.inFlightMax)
     this.#slot = this.#newSlot()
-    const provisional = provisionalDecisions(app)
+    const provisional = provisionalDecisions(options.app)
     this.decisions = {
       decide: (transaction, deadlineMs) => this.#decide(transaction, millis(deadlineMs)),
       provisional: async (transaction, outcome, { source }) => {
@@ -299,7 +301,7 @@ export class EmbeddedEngine {
       syncState: false,
       limits: { pollWaitMs: millis(250) },
       genesis: {
-        app,
+        app: this.#options.app,
         slots: 1,
         key_groups: keyGroupsFor(1),
         partitions: ['transactions', 'labels'].map(topic => ({ topic, count: 1 })),

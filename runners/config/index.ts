@@ -1,0 +1,167 @@
+/**
+ * Configuration: weir.config.yaml, then WEIR_* environment variables, then flags; the later wins. One table says all there is.
+ *
+ * Invariants: an unknown key of the file is an error, not ignored; secrets are never printed.
+ */
+import { readFileSync } from 'node:fs'
+import { parse } from 'yaml'
+import { messageOf, WeirError } from '../../kernel/index.js'
+
+interface Setting {
+  /** Path in weir.config.yaml. */
+  readonly key: string
+  readonly env: string
+  readonly flag: string
+  readonly kind: 'text' | 'number'
+  readonly fallback: string | number | undefined
+  readonly min?: number
+  readonly max?: number
+  readonly secret?: true
+  readonly about: string
+}
+
+export const settings = [
+  {
+    key: 'app',
+    env: 'WEIR_APP',
+    flag: 'app',
+    kind: 'text',
+    fallback: 'fraud',
+    about: 'name of the deployment: journal, decision ids',
+  },
+  { key: 'data_dir', env: 'WEIR_DATA_DIR', flag: 'data-dir', kind: 'text', fallback: '.weir', about: 'where state lies' },
+  { key: 'http.host', env: 'WEIR_HTTP_HOST', flag: 'host', kind: 'text', fallback: '127.0.0.1', about: 'address to listen on' },
+  {
+    key: 'http.port',
+    env: 'WEIR_HTTP_PORT',
+    flag: 'port',
+    kind: 'number',
+    fallback: 8_080,
+    min: 0,
+    max: 65_535,
+    about: 'port to listen on; 0 takes a free one',
+  },
+  {
+    key: 'http.in_flight_max',
+    env: 'WEIR_HTTP_IN_FLIGHT_MAX',
+    flag: 'in-flight-max',
+    kind: 'number',
+    fallback: 2_000,
+    min: 1,
+    max: 100_000,
+    about: 'requests that may wait for a decision; more are refused with 429',
+  },
+  { key: 'model', env: 'WEIR_MODEL', flag: 'model', kind: 'text', fallback: undefined, about: 'an .onnx file, or none; default the bundled one' },
+  { key: 'rules', env: 'WEIR_RULES', flag: 'rules', kind: 'text', fallback: undefined, about: 'a rule set; default the bundled one' },
+  { key: 'features', env: 'WEIR_FEATURES', flag: 'features', kind: 'text', fallback: undefined, about: 'a feature set; default the bundled one' },
+  { key: 'cache_mb', env: 'WEIR_CACHE_MB', flag: 'cache-mb', kind: 'number', fallback: 256, min: 1, max: 1_048_576, about: 'bound of the state cache' },
+  {
+    key: 'card_key',
+    env: 'WEIR_CARD_KEY',
+    flag: 'card-key',
+    kind: 'text',
+    fallback: 'weir-development-card-key',
+    secret: true,
+    about: 'key of the tokens that stand for card numbers',
+  },
+] as const satisfies readonly Setting[]
+
+export type SettingKey = (typeof settings)[number]['key']
+type Source = 'default' | 'file' | 'environment' | 'flag'
+
+export interface EffectiveSetting {
+  readonly value: string | number | undefined
+  readonly source: Source
+}
+
+export type Config = ReadonlyMap<SettingKey, EffectiveSetting>
+
+export interface ConfigInputs {
+  readonly flags: Readonly<Record<string, unknown>>
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Given by --config: it must exist. */
+  readonly file: string | undefined
+}
+
+const defaultFile = 'weir.config.yaml'
+
+/** @throws WeirError USAGE naming the place and the mistake */
+export function loadConfig(inputs: ConfigInputs): Config {
+  const file = readConfigFile(inputs.file)
+  const config = new Map<SettingKey, EffectiveSetting>()
+  for (const setting of settings) {
+    const candidates: readonly (readonly [unknown, Source, string])[] = [
+      [inputs.flags[setting.flag], 'flag', `--${setting.flag}`],
+      [inputs.env[setting.env], 'environment', setting.env],
+      [file.get(setting.key), 'file', setting.key],
+      [setting.fallback, 'default', ''],
+    ]
+    const [raw, source, where] = candidates.find(([value]) => value !== undefined && value !== '') ?? [undefined, 'default', '']
+    config.set(setting.key, { value: raw === undefined ? undefined : checked(setting, raw, where), source })
+  }
+  return config
+}
+
+export function textOf(config: Config, key: SettingKey): string {
+  return String(config.get(key)?.value)
+}
+
+export function optionalTextOf(config: Config, key: SettingKey): string | undefined {
+  const value = config.get(key)?.value
+  return value === undefined ? undefined : String(value)
+}
+
+export function numberOf(config: Config, key: SettingKey): number {
+  return Number(config.get(key)?.value)
+}
+
+/** For `weir config`: every setting with its source, secrets masked. */
+export function describeConfig(config: Config): readonly { key: string; value: string | number | null; source: Source; about: string }[] {
+  return settings.map((setting: Setting) => {
+    const { value, source } = config.get(setting.key as SettingKey) ?? { value: undefined, source: 'default' as const }
+    const shown = setting.secret && value !== undefined ? '***' : (value ?? null)
+    return { key: setting.key, value: shown, source, about: setting.about }
+  })
+}
+
+function checked(setting: Setting, raw: unknown, where: string): string | number {
+  if (setting.kind === 'text') {
+    if (typeof raw === 'string') return raw
+    throw new WeirError('USAGE', `${where} is not text`)
+  }
+  const number = typeof raw === 'number' ? raw : typeof raw === 'string' && /^\d+$/.test(raw) ? Number(raw) : Number.NaN
+  const { min = 0, max = Number.MAX_SAFE_INTEGER } = setting
+  if (Number.isInteger(number) && number >= min && number <= max) return number
+  throw new WeirError('USAGE', `${where} is ${JSON.stringify(raw)}, not a whole number from ${min} to ${max}`)
+}
+
+function readConfigFile(path: string | undefined): ReadonlyMap<string, unknown> {
+  let text: string
+  try {
+    text = readFileSync(path ?? defaultFile, 'utf8')
+  } catch (error) {
+    if (path === undefined && (error as NodeJS.ErrnoException).code === 'ENOENT') return new Map()
+    throw new WeirError('USAGE', `cannot read ${path ?? defaultFile}: ${messageOf(error)}`, { cause: error })
+  }
+  let document: unknown
+  try {
+    document = parse(text)
+  } catch (error) {
+    throw new WeirError('USAGE', `${path ?? defaultFile}: ${messageOf(error).split('\n')[0]}`, { cause: error })
+  }
+  const found = new Map<string, unknown>()
+  flatten(document ?? {}, '', found)
+  const known = new Set<string>(settings.map(setting => setting.key))
+  for (const key of found.keys()) {
+    if (!known.has(key)) throw new WeirError('USAGE', `${path ?? defaultFile} has an unknown setting '${key}'`)
+  }
+  return found
+}
+
+function flatten(value: unknown, path: string, into: Map<string, unknown>): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    into.set(path, value)
+    return
+  }
+  for (const [key, inner] of Object.entries(value)) flatten(inner, path === '' ? key : `${path}.${key}`, into)
+}
