@@ -70,7 +70,7 @@ function malformed(message: string): RecordError {
 /**
  * For each column of the header the number of the field that it holds, -1 for columns that are ignored.
  * Names compare without case; a UTF-8 byte order mark and a line end are passed over.
- * @throws WeirError INPUT_UNREADABLE when a required column is missing, a name stands twice, or the line is no CSV
+ * @throws WeirError INPUT_UNREADABLE when a required column is missing, one of `names` stands twice, or the line is no CSV
  */
 export function columnRoles(headerLine: string, names: readonly string[], required: readonly string[]): Int8Array {
   const bytes = Buffer.from(headerLine.startsWith('\ufeff') ? headerLine.slice(1) : headerLine)
@@ -84,11 +84,12 @@ export function columnRoles(headerLine: string, names: readonly string[], requir
   const seen = new Set<string>()
   for (let column = 0; column < line.count; column++) {
     const name = line.text(bytes, column).toLowerCase()
-    if (name !== '' && seen.has(name)) {
+    const field = names.indexOf(name)
+    if (field >= 0 && seen.has(name)) {
       throw new WeirError('INPUT_UNREADABLE', `the header names column ${JSON.stringify(name)} twice`)
     }
     seen.add(name)
-    roles[column] = names.indexOf(name)
+    roles[column] = field
   }
   const missing = required.filter(name => !seen.has(name))
   if (missing.length > 0) throw new WeirError('INPUT_UNREADABLE', `the header lacks ${missing.join(', ')}`)
