@@ -52,8 +52,8 @@ export class InputGenerator {
     this.#partitions = partitions
     this.#long = random.chance(0.3)
     this.#customers = random.between(1, customers.length)
-    this.#terminals = random.between(1, 4)
-    this.#trapChance = random.pick([0, 0, 0.02, 0.1])
+    this.#terminals = random.between(1, 6)
+    this.#trapChance = random.pick([0, 0, 0.01, 0.05])
     this.#oddChance = random.pick([0, 0.05, 0.2])
   }
 

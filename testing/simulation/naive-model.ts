@@ -56,12 +56,13 @@ export function predict(history: readonly EpochSlice[], partitionsOf: (topic: st
   const watch = new NaiveWatch()
   const outputs: ExpectedOutput[] = []
   const letterLines: string[] = []
-  for (const { record, payments, letters } of epochs) {
+  for (const { record, payments, verdicts, letters } of epochs) {
     const put = (topic: string, key: string, value: ExpectedOutput['value']): void => {
       const partition = positiveMurmur2(Buffer.from(key)) % partitionsOf(topic)
       outputs.push({ epoch: record.epoch, topic, partition, value })
       count(topic)
     }
+    count('labels', verdicts.length)
     for (const { payment, source } of payments) {
       const expected = results.get(payment)!
       if (expected.outcome === 'duplicate') {
@@ -69,6 +70,7 @@ export function predict(history: readonly EpochSlice[], partitionsOf: (topic: st
         if (expected.conflict) count('conflicts')
         continue
       }
+      count('labels', knownVerdict(payment).length)
       if (expected.late) count('late')
       if (payment.trap !== null || watch.throwsOn(payment.customer_id, payment.terminal_id)) {
         throw new Difference(

@@ -13,7 +13,8 @@ const sinks = [topics.decisions, topics.alerts, topics.legs, topics.large]
 /** @throws Difference */
 export async function verifyOutputs({ disk, plan }: World): Promise<void> {
   const history = await readHistory(disk)
-  const prediction = predict(history, topic => disk.topics.partitions(topic).length)
+  const partitionsOf = (topic: string): number => disk.topics.partitions(topic).length
+  const prediction = predict(history, partitionsOf)
   const actual = new Map<string, Stored[][]>()
   for (const topic of [...sinks, topics.deadLetters]) actual.set(topic, await readTopic(disk, topic))
   const next = new Map<string, number>()
@@ -38,21 +39,21 @@ export async function verifyOutputs({ disk, plan }: World): Promise<void> {
     })
   }
   history.forEach(({ record }, i) => {
-    const hash = hashOf(
-      record.epoch,
-      disk.topics.partitions(topics.decisions).length + 4,
-      bytes,
-      prediction.letterLines[i]!,
-    )
+    const hash = hashOf(record.epoch, partitionsOf, bytes, prediction.letterLines[i]!)
     if (hash !== record.outputs_sha256) throw new Difference(`epoch ${record.epoch}: hash of the outputs`)
   })
   verifyCounts(history[history.length - 1]?.record.counts ?? {}, prediction, degraded)
 }
 
-function hashOf(epoch: number, partitions: number, bytes: ReadonlyMap<string, Buffer[]>, letters: string): string {
+function hashOf(
+  epoch: number,
+  partitionsOf: (topic: string) => number,
+  bytes: ReadonlyMap<string, Buffer[]>,
+  letters: string,
+): string {
   const hash = createHash('sha256')
   for (const topic of sinks) {
-    for (let partition = 0; partition < partitions; partition++) {
+    for (let partition = 0; partition < partitionsOf(topic); partition++) {
       for (const value of bytes.get(`${epoch} ${topic}/${partition}`) ?? []) hash.update(value).update('\n')
     }
   }
@@ -104,8 +105,6 @@ function different(expected: ExpectedOutput, index: number, actual: string): Dif
   return new Difference(`${place}:\n  is        ${actual}\n  should be ${JSON.stringify(value)}`)
 }
 
-const labelFates = ['joined', 'early', 'early_full', 'unmatched', 'event_full', 'without_effect'] as const
-
 function verifyCounts(
   counts: Readonly<Record<string, number>>,
   { counts: expected }: Prediction,
@@ -121,7 +120,17 @@ function verifyCounts(
       `scoring failed ${counts.scoring_failed ?? 0} times by the counter, ${degraded} by the decisions`,
     )
   }
-  for (const fate of labelFates) if ((counts[`labels_${fate}`] ?? 0) < 0) throw new Difference(`labels_${fate}`)
+  verifyLabelCounts(counts, expected.get('labels') ?? 0)
+}
+
+/** Each label has one fate; the unmatched are those that never waited, and those that waited in vain. */
+function verifyLabelCounts(counts: Readonly<Record<string, number>>, labels: number): void {
+  const fates = ['joined', 'early', 'early_full', 'event_full', 'without_effect']
+  const fated = fates.reduce((sum, fate) => sum + (counts[`labels_${fate}`] ?? 0), 0)
+  const unmatched = counts.labels_unmatched ?? 0
+  if (fated > labels || fated + unmatched < labels) {
+    throw new Difference(`${labels} labels, of which ${fated} have a fate and ${unmatched} are unmatched`)
+  }
 }
 
 /** First bytes of storage keys (state/FORMAT.md): the expiry index only finds, and may lie behind. */

@@ -12,7 +12,7 @@ import type { Payment } from './records.js'
 
 export const quietAfter = hours(1)
 /** Uses of one terminal between two reports; the next one throws. */
-export const usesMax = 4
+export const usesMax = 6
 export const seenReset = 6
 
 export type Alert =

@@ -367,6 +367,8 @@ export class World {
     this.#owners.splice(this.#owners.indexOf(owner), 1)
     if (this.#live === owner) this.#live = undefined
     if (crashed && this.#owners.length === 0 && this.disk.unsyncedWrites > 0 && this.#chaos.chance(0.3)) {
+      // What was under way is gone with it: it may rest on what is lost.
+      this.disk.abortDelayed()
       this.disk.powerCut(this.#random.below(this.disk.unsyncedWrites))
       this.hits.add('log tail lost')
     }
