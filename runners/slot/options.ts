@@ -29,7 +29,7 @@ export interface SlotLimits {
 }
 
 export const defaultLimits: SlotLimits = {
-  epochRecordsMax: 4_096,
+  epochRecordsMax: 1_024,
   epochBytesMax: 8 << 20,
   rowsPerStepMax: 1 << 20,
   outputRowsMax: 4_096,
