@@ -1,6 +1,7 @@
 /**
  * `npm test [-- PATTERN...]`: set-up, formatting and lint, then every test file below dist/, each in a process of its own.
  * With patterns only the files whose path contains one of them run, without the lint.
+ * `npm run test:services`: the heavy tests instead, *.services.test.ts, without the lint.
  *
  * Invariants:
  * 1. The last line is `N passed, N failed, N skipped`, counting leaf tests.
@@ -15,7 +16,8 @@ import { runChild, stopChildrenOnSignals } from './processes.mjs'
 import { root, SetupError, setup } from './setup.mjs'
 
 const filesAtOnce = 2
-const fileMsMax = 600_000
+const heavy = process.argv.includes('--services')
+const fileMsMax = heavy ? 1_800_000 : 600_000
 
 const totals = { pass: 0, fail: 0, skip: 0 }
 const resultsFolder = join(root, '.build', `test-${process.pid}`)
@@ -27,9 +29,11 @@ async function run(patterns) {
     if (!(error instanceof SetupError)) throw error
     return failure('set-up', error.message)
   }
-  if (patterns.length === 0) await lint()
+  if (patterns.length === 0 && !heavy) await lint()
   const files = testFiles(join(root, 'dist')).filter(
-    file => patterns.length === 0 || patterns.some(pattern => sourceOf(file).includes(pattern)),
+    file =>
+      file.endsWith('.services.test.js') === heavy &&
+      (patterns.length === 0 || patterns.some(pattern => sourceOf(file).includes(pattern))),
   )
   if (files.length === 0) return failure('tests', `no test file has ${patterns.join(' or ')} in its path`)
   mkdirSync(resultsFolder, { recursive: true })
@@ -140,7 +144,7 @@ const indent = text => text.replaceAll(/^(?=.)/gm, '      ')
 stopChildrenOnSignals()
 process.once('exit', () => rmSync(resultsFolder, { recursive: true, force: true }))
 try {
-  await run(process.argv.slice(2))
+  await run(process.argv.slice(2).filter(arg => arg !== '--services'))
 } catch (error) {
   failure('the test runner itself', error.stack)
 }

@@ -178,7 +178,12 @@ describe('a model', () => {
 
   const features = contract.features as string[]
   const cases: readonly (readonly [string, () => string, string, RegExp])[] = [
-    ['asks for another feature', () => model({ features: ['other', ...features.slice(1)], reference: {} }), 'MODEL_CONTRACT', /other/],
+    [
+      'asks for another feature',
+      () => model({ features: ['other', ...features.slice(1)], reference: {} }),
+      'MODEL_CONTRACT',
+      /other/,
+    ],
     ['has another width', () => model({ features: features.slice(1), reference: {} }), 'MODEL_CONTRACT', /./],
     ['has another output', () => model({ output: 'nothing' }), 'MODEL_CONTRACT', /nothing/],
     ['has another hash', () => model({ sha256: '0'.repeat(64) }), 'MODEL_CONTRACT', /SHA-256/],

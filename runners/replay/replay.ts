@@ -20,12 +20,12 @@ import { FileLog, type FileLogOptions, readHeader } from '../../log/file/index.j
 import type { Model } from '../../scoring/index.js'
 import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
 import { compile, type Plan } from '../../topology/index.js'
+import { loadModel } from '../models/index.js'
 import { journalTopicOf, readJournal, Slot, type SlotEvent, type SlotLimits } from '../slot/index.js'
 import { fileDeadLetters } from './dead-letters.js'
 import { deadLetterPathOf, fileKind, workFolderOf } from './files.js'
 import { inputFormat } from './formats.js'
 import { checkSameJob, hashInput, jobIdentity, type ReplayArguments } from './job.js'
-import { loadModel } from '../models/index.js'
 import type { Progress } from './progress.js'
 
 const app = 'fraud'
