@@ -75,27 +75,33 @@ export function fraudTopology(options: FraudOptions): Topology {
   const allLabels = labels ? known.merge('all-labels', labels) : known
   const terminalLabels = allLabels.keyBy('labels-by-terminal', label => label.terminal_id)
 
-  const scored = payments
+  const byCustomer = payments
     .via<ArrivedTransaction>('calendar', transactionFeatures(featureSet))
     .keyBy('customer-key', t => t.customer_id)
+    // also without features: it tells which transactions are late
     .velocity('customer', { amount: t => t.amount_minor }, velocityFeatures(featureSet, 'customer'), {
       lateness,
       lateAfter,
     })
-    .keyBy('terminal-key', t => t.terminal_id)
-    .velocity('terminal', { amount: t => t.amount_minor }, velocityFeatures(featureSet, 'terminal'), {
-      lateness,
-      labels: {
-        stream: terminalLabels,
-        identity: [t => t.customer_id, t => t.transaction_id],
-        label: {
-          identity: [l => l.customer_id, l => l.transaction_id],
-          eventTime: l => l.event_time,
-          availableAt: l => l.available_at,
-          fraud: l => l.label === 'fraud',
-        },
-      },
-    })
+  const terminalFeatures = velocityFeatures(featureSet, 'terminal')
+  const scored =
+    Object.keys(terminalFeatures).length === 0
+      ? byCustomer
+      : byCustomer
+          .keyBy('terminal-key', t => t.terminal_id)
+          .velocity('terminal', { amount: t => t.amount_minor }, terminalFeatures, {
+            lateness,
+            labels: {
+              stream: terminalLabels,
+              identity: [t => t.customer_id, t => t.transaction_id],
+              label: {
+                identity: [l => l.customer_id, l => l.transaction_id],
+                eventTime: l => l.event_time,
+                availableAt: l => l.available_at,
+                fraud: l => l.label === 'fraud',
+              },
+            },
+          })
   const judged = options.model ? scored.score('model', { model: options.model }) : scored
   judged.decide('policy', fraudPolicy(options)).to('decisions', options.decisions, 'decisions')
   return app

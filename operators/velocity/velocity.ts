@@ -69,7 +69,7 @@ export function velocity<V extends Readonly<Record<string, (record: T) => number
 ): OperatorSpec {
   const names = Object.keys(spec.features)
   const features = names.map(name => spec.features[name]!)
-  assert(names.length > 0, 'a velocity step has features')
+  assert(names.length > 0 || spec.lateAfter !== undefined, 'a velocity step has features, or tells what is late')
   assert(
     spec.labels !== undefined || features.every(feature => feature.spec.aggregate !== 'fraud-share'),
     'a share of fraud needs labels',
@@ -77,7 +77,7 @@ export function velocity<V extends Readonly<Record<string, (record: T) => number
   // Only what a feature reads is stored.
   const valueNames = Object.keys(spec.values).filter(name => features.some(feature => feature.spec.value === name))
   const shape = reservoirShape({
-    boundaries: features.flatMap(boundariesOf),
+    boundaries: features.length === 0 ? [0] : features.flatMap(boundariesOf),
     fraudBoundaries: features.filter(feature => feature.spec.aggregate === 'fraud-share').flatMap(boundariesOf),
     values: valueNames.length,
     labelled: spec.labels !== undefined,
