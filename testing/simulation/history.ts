@@ -7,8 +7,8 @@ import { crc32, millis } from '../../kernel/index.js'
 import { offset } from '../../log/index.js'
 import { type MemoryDisk, MemoryLog } from '../../log/memory/index.js'
 import { type EpochRecord, type GenesisRecord, journalTopicOf } from '../../runners/slot/index.js'
+import { Difference } from './difference.js'
 import { app, topics } from './topology.js'
-import { Difference } from './world.js'
 
 export interface Stored {
   readonly offset: number
@@ -96,6 +96,12 @@ export async function readHistory(disk: MemoryDisk): Promise<readonly EpochSlice
     if (next < records.length) throw new Difference(`no epoch has ${name}/${records[next]!.offset}`)
   }
   return slices
+}
+
+/** Where the journal has moved the clock of expiry, ms; -Infinity while it has not. */
+export async function expiryClockOf(disk: MemoryDisk): Promise<number> {
+  const epochs = chained(await readPartition(disk, journalTopicOf(app), 0))
+  return Math.max(Number.NEGATIVE_INFINITY, ...epochs.map(epoch => epoch.expiry_ms ?? Number.NEGATIVE_INFINITY))
 }
 
 type At = { readonly topic: string; readonly partition: number }

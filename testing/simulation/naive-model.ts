@@ -6,12 +6,12 @@ import { days, minutes, positiveMurmur2 } from '../../kernel/index.js'
 import type { EpochRecord } from '../../runners/slot/index.js'
 import { type Arrival, type Expected, naiveOracle } from '../oracle/index.js'
 import { type EncodedLetter, letterOf } from './dead-letter.js'
+import { Difference } from './difference.js'
 import type { EpochSlice, Stored } from './history.js'
 import { NaiveWatch } from './naive-watch.js'
 import { type Payment, parsePayment, parseVerdict, type Verdict } from './records.js'
 import { knownVerdict, largeAmount, legsOf, topics } from './topology.js'
 import type { Alert } from './watch.js'
-import { Difference } from './world.js'
 
 /** A decision but for what the model, which may fail, adds. */
 export interface ExpectedDecision {

@@ -2,10 +2,11 @@
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { MemoryDisk as StateDisk } from '../../state/index.js'
+import { Difference } from './difference.js'
 import { readHistory, readTopic, type Stored } from './history.js'
 import { type ExpectedDecision, type ExpectedOutput, type Prediction, predict } from './naive-model.js'
 import { fakeImpact, fakeScore, reviewScore, type SimDecision, topics } from './topology.js'
-import { Difference, type World } from './world.js'
+import type { World } from './world.js'
 
 /** In the order of the plan's sinks, which the journal's hash follows. */
 const sinks = [topics.decisions, topics.alerts, topics.legs, topics.large]

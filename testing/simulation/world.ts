@@ -5,7 +5,7 @@
  * What is checked as it runs: only the owner's step may commit; whoever is told SLOT_FENCED is not the owner; what ends
  * a slot is a crash, a fencing or a fault that was injected, nothing else; and every run gets to its end.
  */
-import { assert, defined, isWeirError, millis } from '../../kernel/index.js'
+import { assert, days, defined, isWeirError, millis } from '../../kernel/index.js'
 import type { Append } from '../../log/index.js'
 import { MemoryDisk, MemoryLog } from '../../log/memory/index.js'
 import { journalTopicOf, Slot, type SlotLimits, type StepResult } from '../../runners/slot/index.js'
@@ -14,17 +14,14 @@ import type { Plan } from '../../topology/index.js'
 import { ManualClock } from '../driver/index.js'
 import { Chaos, type Hits, SimulatedCrash } from './chaos.js'
 import { encodeDeadLetter } from './dead-letter.js'
+import { Difference } from './difference.js'
+import { expiryClockOf } from './history.js'
 import { InputGenerator, type Shipment, startMs } from './input.js'
 import type { Random } from './random.js'
 import { FaultyBackend, Gate, gatedLog } from './seams.js'
 import { app, fakeModel, type Sizes, simulatedPlan, topics } from './topology.js'
 
 const turnsMax = 20_000
-
-/** What the run showed to be wrong. */
-export class Difference extends Error {
-  override readonly name = 'Difference'
-}
 
 export interface WorldConfig {
   readonly partitions: number
@@ -150,7 +147,7 @@ export class World {
     const owner = this.#owners.find(candidate => candidate === this.#live) ?? (await this.#start())
     assert(owner !== undefined, 'a slot starts when nothing goes wrong')
     for (const other of [...this.#owners]) if (other !== owner) await this.#end(other, false)
-    await closeSwept(owner)
+    await this.#closeSwept(owner)
     return owner.machine.disk
   }
 
@@ -159,18 +156,20 @@ export class World {
     const machine = { disk: new StateDisk(), busy: false }
     const owner = await this.#open(machine)
     await owner.slot.start()
-    await closeSwept(owner)
+    await this.#closeSwept(owner)
     return machine.disk
   }
 
-  /** For a person who looks into a seed. */
-  debug(): unknown {
-    return this.#owners.map(o => ({
-      state: o.slot.state,
-      counts: [...o.slot.counts],
-      live: o === this.#live,
-      suspended: o.suspended !== undefined,
-    }))
+  /**
+   * What has expired goes sooner or later, and by whole days; here at once, at the end of the clock's day, so that two
+   * states can be compared.
+   */
+  async #closeSwept({ slot, store }: Owner): Promise<void> {
+    await slot.close()
+    store.setExpiryClock((Math.floor((await expiryClockOf(this.disk)) / days(1)) + 1) * days(1))
+    await store.sweep(Number.MAX_SAFE_INTEGER)
+    await store.write(store.serialise(), defined(store.reflects, 'position of a closed slot'), { sync: true })
+    await store.close()
   }
 
   async #ship(shipment: Shipment): Promise<void> {
@@ -381,12 +380,4 @@ async function outcomeOf(work: Promise<StepResult | undefined>): Promise<Outcome
   } catch (error) {
     return { kind: 'threw', error }
   }
-}
-
-/** What has expired goes sooner or later; here at once, so that two states can be compared. */
-async function closeSwept({ slot, store }: Owner): Promise<void> {
-  await slot.close()
-  await store.sweep(Number.MAX_SAFE_INTEGER)
-  await store.write(store.serialise(), defined(store.reflects, 'position of a closed slot'), { sync: true })
-  await store.close()
 }
