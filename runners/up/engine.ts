@@ -8,7 +8,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { DecideReply, DecisionPort, HealthPort } from '../../edge/index.js'
+import type { DecideReply, DecisionPort, HealthPort, StreamPort } from '../../edge/index.js'
 import {
   championModel,
   decisionFromJson,
@@ -46,8 +46,11 @@ import { compile, type Plan, type Repeat, type SourceFormat, toJson } from '../.
 import { loadModel } from '../models/index.js'
 import { type CommittedEpoch, journalTopicOf, Slot, type SlotEvent } from '../slot/index.js'
 import { topicDeadLetters } from './dead-letters.js'
+import { followTopic } from './follow.js'
 import { DecisionView } from './view.js'
 import { type RecordOutcome, Waiters } from './waiters.js'
+
+export type EngineEvent = SlotEvent | { readonly kind: 'slot-failed'; readonly code: string; readonly message: string }
 
 export interface EngineOptions {
   readonly app: string
@@ -59,9 +62,8 @@ export interface EngineOptions {
   readonly cacheMb: number
   readonly inFlightMax: number
   readonly clock: Clock
-  readonly onEvent: (event: SlotEvent | { readonly kind: 'slot-failed'; readonly message: string }) => void
+  readonly onEvent: (event: EngineEvent) => void
 }
-
 
 const stateNamespace = Buffer.of(0x53)
 const topics = ['transactions', 'labels', 'decisions', 'decisions.provisional', 'transactions.dead-letter'] as const
@@ -70,6 +72,7 @@ const pauseMsMax = 10_000
 export class EmbeddedEngine {
   readonly decisions: DecisionPort
   readonly health: HealthPort
+  readonly stream: StreamPort
   readonly explain = (decision: Buffer): string => explainDecision(decisionFromJson(decision))
   readonly #options: EngineOptions
   readonly #backend: StateBackend
@@ -82,6 +85,7 @@ export class EmbeddedEngine {
   #slot: Slot
   #loop: Promise<void> | undefined
   #closing = false
+  readonly #stopping = new AbortController()
   #trouble: string | undefined
   /** Offset after the last transaction of a committed epoch. */
   #decidedTo = 0
@@ -163,6 +167,10 @@ export class EmbeddedEngine {
         await this.#log.sync()
       },
     }
+    this.stream = {
+      decisions: (from, signal) =>
+        followTopic(log, 'decisions', from, AbortSignal.any([signal, this.#stopping.signal])),
+    }
     this.health = {
       notReady: () => {
         if (this.#closing) return ['stopping']
@@ -186,6 +194,7 @@ export class EmbeddedEngine {
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true
+    this.#stopping.abort()
     await Promise.allSettled(this.#appending)
     await this.#loop
     this.#waiters.settleAll()
@@ -274,7 +283,11 @@ export class EmbeddedEngine {
         if (this.#closing && result.kind !== 'committed') break
       } catch (error) {
         this.#trouble = messageOf(error)
-        this.#options.onEvent({ kind: 'slot-failed', message: this.#trouble })
+        this.#options.onEvent({
+          kind: 'slot-failed',
+          code: isWeirError(error) ? error.code : 'INTERNAL',
+          message: this.#trouble,
+        })
         if (this.#closing) break
         await this.#options.clock.sleep(millis(pauseMs))
         pauseMs = Math.min(pauseMs * 2, pauseMsMax)

@@ -2,7 +2,7 @@
  * Simulated customers for `weir up --traffic N`: the generator's transactions, dated now, N a second.
  * They go into the log like any producer's and wait for nobody.
  */
-import { generate, type GeneratedTransaction } from '../../fraud/index.js'
+import { type GeneratedTransaction, generate } from '../../fraud/index.js'
 import { type Clock, eventTime, millis } from '../../kernel/index.js'
 import type { AppendRecord, LogProducer } from '../../log/index.js'
 import { encodeTransactionJson } from '../../schemas/avro/index.js'

@@ -1,0 +1,101 @@
+import { createEdge, createLogger } from '../../edge/index.js'
+import { systemClock } from '../../kernel/index.js'
+import { loadConfig, numberOf, optionalTextOf, settings, textOf } from '../config/index.js'
+import { EmbeddedEngine, playTraffic } from '../up/index.js'
+import { type OptionTable, parseFlags, text, type Verb, type VerbIo, wholeNumber } from './verb.js'
+
+const help = `usage: weir up [flags]
+
+Everything in one process: log, engine, HTTP edge and status page. Answers are durable; stopping and starting again, or
+kill -9, loses nothing.
+
+  --traffic N         also plays simulated customers, N transactions a second
+  --config FILE       default weir.config.yaml, where there is one
+${settings.map(({ flag, env, about }) => `  ${`--${flag}`.padEnd(20)}${about} (${env})`).join('\n')}
+
+example:
+  npm start -- --traffic 200
+`
+
+const flags: OptionTable = {
+  traffic: { type: 'string' },
+  config: { type: 'string' },
+  ...Object.fromEntries(settings.map(({ flag }) => [flag, { type: 'string' as const }])),
+}
+
+export const upVerb: Verb = {
+  name: 'up',
+  summary: 'all in one process, on the embedded log',
+  help,
+  run: async (args, io) => {
+    const values = parseFlags(args, flags)
+    const traffic = wholeNumber(values, 'traffic', { min: 0, max: 100_000, fallback: 0 })
+    const config = loadConfig({ flags: values, env: process.env, file: text(values, 'config') })
+    const cardKey = textOf(config, 'card_key')
+    const logger = createLogger()
+    const engine = await EmbeddedEngine.open({
+      app: textOf(config, 'app'),
+      dataDir: textOf(config, 'data_dir'),
+      model: optionalTextOf(config, 'model'),
+      rules: optionalTextOf(config, 'rules'),
+      features: optionalTextOf(config, 'features'),
+      cardKey,
+      cacheMb: numberOf(config, 'cache_mb'),
+      inFlightMax: numberOf(config, 'http.in_flight_max'),
+      clock: systemClock,
+      onEvent: event => {
+        if (event.kind === 'slot-failed')
+          logger.error({ event: event.kind, code: event.code }, 'the slot failed and is started again')
+        else if (event.kind !== 'recovering' || event.reason !== 'start') logger.warn({ event: event.kind }, 'slot')
+      },
+    })
+    try {
+      const edge = await createEdge({
+        ports: {
+          decisions: engine.decisions,
+          health: engine.health,
+          stream: engine.stream,
+          explain: engine.explain,
+          nowMs: () => systemClock.nowMs(),
+        },
+        cardKey,
+        host: textOf(config, 'http.host'),
+        port: numberOf(config, 'http.port'),
+        limits: { inFlightMax: numberOf(config, 'http.in_flight_max') },
+        logger,
+      })
+      const { url } = await edge.listen()
+      io.out(greeting(url, textOf(config, 'data_dir')))
+      const playing = traffic > 0 ? playTraffic(engine.producer, traffic, systemClock, io.signal) : Promise.resolve()
+      await aborted(io)
+      io.err('stopping: what was taken is decided first\n')
+      await playing
+      await edge.close()
+    } finally {
+      await engine.close()
+    }
+    return 0
+  },
+}
+
+function aborted(io: VerbIo): Promise<void> {
+  if (io.signal.aborted) return Promise.resolve()
+  return new Promise(resolve => io.signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+function greeting(url: string, dataDir: string): string {
+  const example = {
+    transaction_id: 'demo-1',
+    event_time: new Date().toISOString(),
+    customer_id: 'c-1',
+    terminal_id: 't-1',
+    amount_minor: 25_000,
+    currency: 'EUR',
+  }
+  return `Weir is ready at ${url}
+
+  curl -s ${url}/v1/decisions -H 'content-type: application/json' -d '${JSON.stringify(example)}'
+
+Status page ${url}/   state in ${dataDir}   stop with Ctrl-C
+`
+}
