@@ -44,11 +44,12 @@ const replayArgs = (input: string, output: string, ...more: string[]): string[] 
   ...more,
 ]
 
-/** Exactly one line on stderr, nothing on stdout. */
+/** Exactly one line on stderr beside those of progress, nothing on stdout. */
 function assertOneError(ended: Ended, exit: number, code: string, what: RegExp = /./): void {
   assert.equal(ended.code, exit, ended.stderr)
   assert.equal(ended.stdout, '')
-  assert.equal(ended.stderr, `${errorLine(ended)}\n`, 'one line, no stack')
+  const told = ended.stderr.replaceAll(/^replay: .*\n/gm, '')
+  assert.equal(told, `${errorLine(ended)}\n`, 'one line, no stack')
   assert.match(errorLine(ended), errorShape)
   assert.equal(errorLine(ended).split(':')[0], code, ended.stderr)
   assert.match(errorLine(ended), what)
@@ -219,9 +220,13 @@ describe('other files and flags', () => {
     await assertRefused(good, 'INVALID_CURRENCY', /./, '--currency', 'XXZ')
   })
 
-  it('features that the model does not have', async () => {
+  it('features that the model or the rules miss', async () => {
     const set = { feature_set_version: 'mine', features: [{ name: 'tx_amount', kind: 'amount' }] }
-    await assertRefused(good, 'MODEL_CONTRACT', /tx_during/, '--features', written('set.json', JSON.stringify(set)))
+    const features = written('set.json', JSON.stringify(set))
+    const rules = JSON.parse(readFileSync(repositoryFile('fraud/rules/default-rules.json'), 'utf8'))
+    const none = written('rules.json', JSON.stringify({ ...rules, rules: [] }))
+    await assertRefused(good, 'MODEL_CONTRACT', /tx_during/, '--features', features, '--rules', none)
+    await assertRefused(good, 'UNKNOWN_FEATURE', /customer_id/, '--features', features, '--model', 'none')
   })
 
   it('wrong usage is exit code 2 and one line', async () => {

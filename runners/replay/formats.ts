@@ -4,15 +4,17 @@ import { handbookCsv, handbookNdjson, isBlankLine, transactionCsv, transactionJs
 import type { SourceFormat } from '../../topology/index.js'
 import type { ReplayArguments } from './job.js'
 
+type FormatArguments = Pick<ReplayArguments, 'format' | 'currency' | 'cardKey'>
+
 /**
  * @param header the first line; undefined for files without one
  * @throws WeirError INPUT_UNREADABLE when a column is missing
  */
-export function inputFormat(args: ReplayArguments, header: string | undefined): SourceFormat<ArrivedTransaction> {
+export function inputFormat(args: FormatArguments, header: string | undefined): SourceFormat<ArrivedTransaction> {
   return withBlankLines(`${args.format}-${header === undefined ? 'ndjson' : 'csv'}`, decoderOf(args, header))
 }
 
-function decoderOf(args: ReplayArguments, header: string | undefined): RecordDecoder<ArrivedTransaction> {
+function decoderOf(args: FormatArguments, header: string | undefined): RecordDecoder<ArrivedTransaction> {
   if (args.format === 'handbook') {
     const options = { currency: args.currency }
     return header === undefined ? handbookNdjson(options) : handbookCsv(header, options)

@@ -1,3 +1,5 @@
+export { type FileKind, fileKind } from './files.js'
+export { inputFormat } from './formats.js'
 export type { ReplayArguments } from './job.js'
 export { createProgress, type Progress } from './progress.js'
 export { type ReplayIo, type ReplayOutcome, type ReplaySummary, replay } from './replay.js'

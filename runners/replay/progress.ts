@@ -7,7 +7,8 @@ export interface Progress {
 
 const barWidth = 30
 
-export function createProgress(write: (text: string) => void, interactive: boolean): Progress {
+/** @param name what the lines begin with */
+export function createProgress(write: (text: string) => void, interactive: boolean, name = 'replay'): Progress {
   const startedAt = performance.now()
   const everyMs = interactive ? 200 : 5_000
   let shownAt = startedAt
@@ -23,7 +24,7 @@ export function createProgress(write: (text: string) => void, interactive: boole
       const figures = `${(share * 100).toFixed(1).padStart(5)} %  ${records} records  ${perSecond}/s`
       const filled = Math.round(share * barWidth)
       write(
-        interactive ? `\r[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${figures}` : `replay: ${figures}\n`,
+        interactive ? `\r[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${figures}` : `${name}: ${figures}\n`,
       )
     },
     finish: () => {

@@ -69,6 +69,8 @@ export async function replay(args: ReplayArguments, io: ReplayIo): Promise<Repla
   const plan = compile(
     defaultTopology({ transactions: format, labels: null, featureSet, ruleSet: rules, policy }).graph,
   )
+  // what the slot does once it has begun, done before anything is written: rules that ask for other features throw here
+  for (const step of plan.steps) if (step.kind === 'decide') step.decide.bind(plan.featureNames, null)
   const model = await loadModel(args.model, plan.featureNames)
   try {
     const parts = { inputSha256, fingerprint: plan.fingerprint, model: model.contract, rules, policy }
@@ -192,10 +194,14 @@ async function openState(directory: string, warn: (text: string) => void): Promi
   }
 }
 
-/** Short epochs are written back as often as long ones, counted in epochs. */
-function limitsOf(args: ReplayArguments): Partial<SlotLimits> {
-  if (args.epochRecords === undefined) return {}
-  return { epochRecordsMax: args.epochRecords, recordsPerWriteBackMax: args.epochRecords * epochsPerWriteBack }
+/**
+ * What is dirty cannot be evicted, so that it must be a small part of the cache. Short epochs are written back as often as
+ * long ones, counted in epochs.
+ */
+function limitsOf({ cacheMb, epochRecords }: ReplayArguments): Partial<SlotLimits> {
+  const limits = { dirtyBytesMax: cacheMb * (1 << 18) }
+  if (epochRecords === undefined) return limits
+  return { ...limits, epochRecordsMax: epochRecords, recordsPerWriteBackMax: epochRecords * epochsPerWriteBack }
 }
 
 function summaryOf(counts: ReadonlyMap<string, number>): ReplaySummary {
