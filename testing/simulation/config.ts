@@ -1,0 +1,49 @@
+/** How one seed's world is laid out, from tiny caches and pages, which miss all the time, to ordinary ones. */
+import { millis } from '../../kernel/index.js'
+import type { SlotLimits } from '../../runners/slot/index.js'
+import type { Random } from './random.js'
+import type { Sizes } from './topology.js'
+
+export interface WorldConfig {
+  readonly partitions: number
+  readonly outputPartitions: number
+  readonly keyGroups: number
+  readonly markers: boolean
+  readonly cacheBytesMax: number
+  readonly syncState: boolean
+  readonly sizes: Sizes
+  readonly limits: Partial<SlotLimits>
+}
+
+const tinySizes: Sizes = {
+  reservoir: { headEventsMax: 3, leafEvents: 2, fanout: 2, transitionsInRoot: 2 },
+  dedupe: { rootEntriesMax: 2, pageEntries: 2, cleanPagesMax: 1 },
+}
+const ordinarySizes: Sizes = {
+  reservoir: { headEventsMax: 128, leafEvents: 96, fanout: 64, transitionsInRoot: 64 },
+  dedupe: { rootEntriesMax: 128, pageEntries: 64, cleanPagesMax: 64 },
+}
+
+export function drawConfig(random: Random): WorldConfig {
+  const partitions = random.between(1, 4)
+  return {
+    partitions,
+    outputPartitions: random.between(1, 3),
+    keyGroups: partitions * random.pick([1, 4, 64]),
+    markers: random.chance(0.5),
+    cacheBytesMax: random.pick([1, 5_000, 64 << 20]),
+    syncState: random.chance(0.5),
+    sizes: random.chance(0.6) ? tinySizes : ordinarySizes,
+    limits: {
+      epochRecordsMax: random.pick([2, 7, 30, 4_096]),
+      epochBytesMax: random.pick([600, 8 << 20, 8 << 20]),
+      outputRowsMax: random.pick([1, 2, 7, 4_096]),
+      pollWaitMs: millis(random.pick([0, 0, 100])),
+      idleAfterMs: millis(random.pick([500, 60_000, 86_400_000])),
+      dirtyBytesMax: random.pick([1, 3_000, 64 << 20]),
+      recordsPerWriteBackMax: random.pick([1, 10, 40, 200_000]),
+      sweepKeysMax: random.pick([1, 256]),
+      exclusionsPerEpochMax: 1_000,
+    },
+  }
+}
