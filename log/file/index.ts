@@ -1,2 +1,2 @@
 export { FileLog, type FileLogOptions } from './file-log.js'
-export { type InputOptions, type InputProgress, readHeader } from './input.js'
+export { type InputOptions, type InputProgress, InputReader, readHeader } from './input.js'

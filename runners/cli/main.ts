@@ -1,12 +1,15 @@
 /**
  * The `weir` command. Exit codes: 0 done, 1 failed, 2 wrong usage. Errors are one line, `CODE: what; what to do`;
- * the stack only with --debug.
+ * the stack only with --debug. When the reader of stdout goes away (`weir decisions | head`) the verb is stopped as by
+ * Ctrl-C, nothing more is printed, and the exit code is 0.
  */
 import { isWeirError, messageOf } from '../../kernel/index.js'
+import { stdoutIsGone, watchStdout, writeToStdout } from './stdout.js'
 import type { Verb, VerbIo } from './verb.js'
 
 /** Verbs are loaded when they are called: `weir --help` must not wait for ONNX Runtime. */
 const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb> }>> = {
+  up: { summary: 'all in one process, on the embedded log', load: async () => (await import('./up.js')).upVerb },
   replay: {
     summary: 'backtest: run the topology over a file',
     load: async () => (await import('./replay.js')).replayVerb,
@@ -18,6 +21,26 @@ const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb
   describe: {
     summary: 'the topology as text, mermaid or JSON',
     load: async () => (await import('./describe.js')).describeVerb,
+  },
+  produce: {
+    summary: 'sends a file of transactions to a running Weir',
+    load: async () => (await import('./produce.js')).produceVerb,
+  },
+  decisions: {
+    summary: 'follows the decisions of a running Weir as NDJSON',
+    load: async () => (await import('./decisions.js')).decisionsVerb,
+  },
+  explain: {
+    summary: 'one decision in words',
+    load: async () => (await import('./explain.js')).explainVerb,
+  },
+  doctor: {
+    summary: 'checks what Weir needs: Node.js, port, disk, clock, model',
+    load: async () => (await import('./doctor.js')).doctorVerb,
+  },
+  config: {
+    summary: 'the effective configuration, secrets masked',
+    load: async () => (await import('./config.js')).configVerb,
   },
 }
 
@@ -45,9 +68,16 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   const controller = new AbortController()
   const stop = (): void => controller.abort()
+  watchStdout(stop)
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
-  const io: VerbIo = { out, err, interactive: process.stderr.isTTY === true, signal: controller.signal }
+  const io: VerbIo = {
+    out,
+    write: writeToStdout,
+    err,
+    interactive: process.stderr.isTTY === true,
+    signal: controller.signal,
+  }
   try {
     const verb = await found.load()
     if (rest.includes('--help')) {
@@ -56,6 +86,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     return await verb.run(rest, io)
   } catch (error) {
+    if (stdoutIsGone()) return 0
     err(`${oneLine(error)}\n`)
     if (debug && error instanceof Error)
       err(`${error.stack}\n${error.cause instanceof Error ? error.cause.stack : ''}\n`)

@@ -6,10 +6,12 @@ export type OptionTable = NonNullable<ParseArgsConfig['options']>
 
 export interface VerbIo {
   readonly out: (text: string) => void
+  /** Like `out`, for output without end: resolves when stdout takes more, at once when nobody reads it any longer. */
+  readonly write: (chunk: string | Uint8Array) => Promise<void>
   readonly err: (text: string) => void
   /** stderr is a terminal: a progress bar may redraw its line. */
   readonly interactive: boolean
-  /** Aborted by Ctrl-C or SIGTERM. */
+  /** Aborted by Ctrl-C, SIGTERM, or a reader of stdout that has gone (`| head`). */
   readonly signal: AbortSignal
 }
 
@@ -26,11 +28,31 @@ export type Values = Readonly<Record<string, string | boolean | (string | boolea
 
 /** Parses a verb's flags. @throws WeirError USAGE */
 export function parseFlags(args: readonly string[], options: OptionTable): Values {
+  return parseArguments(args, options, []).values
+}
+
+/**
+ * Parses flags and what stands without one, in any order; after `--` a value may begin with a dash.
+ * @param names of the values without flags, all of which must be there, for messages
+ * @returns `operands`: one for each name, none of them empty
+ * @throws WeirError USAGE
+ */
+export function parseArguments(
+  args: readonly string[],
+  options: OptionTable,
+  names: readonly string[],
+): { readonly values: Values; readonly operands: readonly string[] } {
+  let parsed: { values: unknown; positionals: string[] }
   try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values as Values
+    parsed = parseArgs({ args: [...args], options, strict: true, allowPositionals: true })
   } catch (error) {
     throw new WeirError('USAGE', messageOf(error).split('\n')[0] ?? '')
   }
+  const operands = parsed.positionals
+  const missing = names.find((_, i) => (operands[i] ?? '') === '')
+  if (missing !== undefined) throw new WeirError('USAGE', `${missing} is missing`)
+  if (operands.length > names.length) throw new WeirError('USAGE', `unexpected argument '${operands[names.length]}'`)
+  return { values: parsed.values as Values, operands }
 }
 
 export function text(values: Values, name: string): string | undefined {

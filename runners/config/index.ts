@@ -29,8 +29,22 @@ export const settings = [
     fallback: 'fraud',
     about: 'name of the deployment: journal, decision ids',
   },
-  { key: 'data_dir', env: 'WEIR_DATA_DIR', flag: 'data-dir', kind: 'text', fallback: '.weir', about: 'where state lies' },
-  { key: 'http.host', env: 'WEIR_HTTP_HOST', flag: 'host', kind: 'text', fallback: '127.0.0.1', about: 'address to listen on' },
+  {
+    key: 'data_dir',
+    env: 'WEIR_DATA_DIR',
+    flag: 'data-dir',
+    kind: 'text',
+    fallback: '.weir',
+    about: 'where state lies',
+  },
+  {
+    key: 'http.host',
+    env: 'WEIR_HTTP_HOST',
+    flag: 'host',
+    kind: 'text',
+    fallback: '127.0.0.1',
+    about: 'address to listen on',
+  },
   {
     key: 'http.port',
     env: 'WEIR_HTTP_PORT',
@@ -51,10 +65,40 @@ export const settings = [
     max: 100_000,
     about: 'requests that may wait for a decision; more are refused with 429',
   },
-  { key: 'model', env: 'WEIR_MODEL', flag: 'model', kind: 'text', fallback: undefined, about: 'an .onnx file, or none; default the bundled one' },
-  { key: 'rules', env: 'WEIR_RULES', flag: 'rules', kind: 'text', fallback: undefined, about: 'a rule set; default the bundled one' },
-  { key: 'features', env: 'WEIR_FEATURES', flag: 'features', kind: 'text', fallback: undefined, about: 'a feature set; default the bundled one' },
-  { key: 'cache_mb', env: 'WEIR_CACHE_MB', flag: 'cache-mb', kind: 'number', fallback: 256, min: 1, max: 1_048_576, about: 'bound of the state cache' },
+  {
+    key: 'model',
+    env: 'WEIR_MODEL',
+    flag: 'model',
+    kind: 'text',
+    fallback: undefined,
+    about: 'an .onnx file, or none; default the bundled one',
+  },
+  {
+    key: 'rules',
+    env: 'WEIR_RULES',
+    flag: 'rules',
+    kind: 'text',
+    fallback: undefined,
+    about: 'a rule set; default the bundled one',
+  },
+  {
+    key: 'features',
+    env: 'WEIR_FEATURES',
+    flag: 'features',
+    kind: 'text',
+    fallback: undefined,
+    about: 'a feature set; default the bundled one',
+  },
+  {
+    key: 'cache_mb',
+    env: 'WEIR_CACHE_MB',
+    flag: 'cache-mb',
+    kind: 'number',
+    fallback: 256,
+    min: 1,
+    max: 1_048_576,
+    about: 'bound of the state cache',
+  },
   {
     key: 'card_key',
     env: 'WEIR_CARD_KEY',
@@ -96,7 +140,11 @@ export function loadConfig(inputs: ConfigInputs): Config {
       [file.get(setting.key), 'file', setting.key],
       [setting.fallback, 'default', ''],
     ]
-    const [raw, source, where] = candidates.find(([value]) => value !== undefined && value !== '') ?? [undefined, 'default', '']
+    const [raw, source, where] = candidates.find(([value]) => value !== undefined && value !== '') ?? [
+      undefined,
+      'default',
+      '',
+    ]
     config.set(setting.key, { value: raw === undefined ? undefined : checked(setting, raw, where), source })
   }
   return config
@@ -116,12 +164,25 @@ export function numberOf(config: Config, key: SettingKey): number {
 }
 
 /** For `weir config`: every setting with its source, secrets masked. */
-export function describeConfig(config: Config): readonly { key: string; value: string | number | null; source: Source; about: string }[] {
+export function describeConfig(
+  config: Config,
+): readonly { key: string; value: string | number | null; source: Source; about: string }[] {
   return settings.map((setting: Setting) => {
     const { value, source } = config.get(setting.key as SettingKey) ?? { value: undefined, source: 'default' as const }
     const shown = setting.secret && value !== undefined ? '***' : (value ?? null)
     return { key: setting.key, value: shown, source, about: setting.about }
   })
+}
+
+/** What else of Weir reads WEIR_* variables: clients, set-up, tests. */
+const otherVariables = /^WEIR_(TOKEN|SETUP_\w+|REQUIRE_SERVICES|HANDBOOK_DIR|PROPERTY_RUNS|TEST_\w+)$/
+
+/** Names of WEIR_* variables that mean nothing: misspelt, most likely. */
+export function unknownVariables(env: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const known = new Set<string>(settings.map(setting => setting.env))
+  return Object.keys(env)
+    .filter(name => name.startsWith('WEIR_') && !known.has(name) && !otherVariables.test(name))
+    .sort()
 }
 
 function checked(setting: Setting, raw: unknown, where: string): string | number {

@@ -1,0 +1,36 @@
+/** Settings as flags of a verb, and the address of the Weir that a verb talks to. */
+import { WeirClient } from '../client/index.js'
+import { type Config, loadConfig, numberOf, settings, textOf } from '../config/index.js'
+import { type OptionTable, text, type Values } from './verb.js'
+
+/** A flag for every setting, and --config. */
+export const settingFlags: OptionTable = {
+  config: { type: 'string' },
+  ...Object.fromEntries(settings.map(setting => [setting.flag, { type: 'string' }] as const)),
+}
+
+/** @throws WeirError USAGE */
+export function configOf(values: Values): Config {
+  return loadConfig({ flags: values, env: process.env, file: text(values, 'config') })
+}
+
+/** Where the edge of this configuration listens, as its clients on this machine reach it. */
+export function addressOf(config: Config): string {
+  const host = textOf(config, 'http.host')
+  // an address for listening everywhere is none to connect to
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${numberOf(config, 'http.port')}`
+}
+
+/** Flags of every verb that talks to a running Weir. */
+export const clientFlags: OptionTable = { config: { type: 'string' }, url: { type: 'string' } }
+
+export const clientHelp = `  --url URL           of a running Weir; default that of the configuration, http://127.0.0.1:8080
+  --config FILE       default weir.config.yaml where it exists
+  WEIR_TOKEN          in the environment: sent as Authorization: Bearer, where the deployment asks for one`
+
+/** @throws WeirError USAGE */
+export function clientOf(values: Values, connectionsMax = 1): WeirClient {
+  const url = text(values, 'url') ?? addressOf(configOf(values))
+  return new WeirClient({ url, token: process.env.WEIR_TOKEN, connectionsMax })
+}
