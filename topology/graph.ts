@@ -102,7 +102,7 @@ export function inputsOf(node: GraphNode): readonly string[] {
   }
 }
 
-const stepName = /^[a-z][a-z0-9-]{0,39}$/
+const stepName = /^[a-z][a-z0-9.-]{0,59}$/
 
 /** Collects nodes; names are identities (of state, above all), so they are checked here and never generated. */
 export class Graph {
