@@ -44,16 +44,31 @@ export interface DecisionPort {
   label(label: Label): Promise<void>
 }
 
+/** Decisions as they are made, for those who follow them. */
+export interface StreamPort {
+  /**
+   * In the order of their log. Where it begins is fixed by this call, not by the first read: what is decided after it is
+   * seen. A reader that is slow holds nothing but its position.
+   * @param signal ends the iteration and releases what it holds; closing the engine does so too
+   * @throws WeirError OFFSET_OUT_OF_RANGE while it is iterated, when the reader is slower than retention
+   */
+  decisions(from: 'beginning' | 'end', signal: AbortSignal): AsyncIterable<DecisionJson>
+}
+
 export interface HealthPort {
   /** Why requests cannot be served now; [] when they can. */
   notReady(): readonly string[]
   /** A few facts for the status page, by name. */
   status(): Readonly<Record<string, string | number>>
+  /** The last decisions, newest first, however they came in; without it the status page has those answered over HTTP. */
+  recent?(): readonly DecisionJson[]
 }
 
 export interface EdgePorts {
   readonly decisions: DecisionPort
   readonly health: HealthPort
+  /** Without it there is no /v1/stream. */
+  readonly stream?: StreamPort
   /** One decision in words. */
   readonly explain: (decision: DecisionJson) => string
   /** Wall clock, ms. */
