@@ -123,6 +123,7 @@ function answerDecide(
 ): FastifyReply {
   switch (answer.kind) {
     case 'decided':
+      if (answer.repeated) reply.header('weir-repeated', 'true')
       return sendDecision(context, reply, answer.decision, parameters)
     case 'conflict':
       return sendProblem(reply, {

@@ -17,6 +17,15 @@ describe('POST /v1/decisions', () => {
     assert.equal(engine.deadlinesMs.at(-1), 1000)
   })
 
+  it('says in a header that the transaction was decided before', async () => {
+    assert.equal((await post('/v1/decisions', transaction)).headers.get('weir-repeated'), null)
+    const usual = engine.onDecide
+    engine.onDecide = asked => ({ kind: 'decided', decision: decision(asked), repeated: true })
+    const answer = await post('/v1/decisions', transaction)
+    engine.onDecide = usual
+    assert.deepEqual([answer.status, answer.headers.get('weir-repeated')], [200, 'true'])
+  })
+
   it('has an alias', async () => {
     assert.equal((await post('/fraud/detect?deadline_ms=30000', transaction)).status, 200)
     assert.equal(engine.deadlinesMs.at(-1), 30_000)

@@ -13,6 +13,7 @@ import {
 import { decideParameters, findParameters } from './parameters.js'
 import { problemType } from './problem.js'
 import { identifier, type JsonSchema, labelSchema, transactionSchema } from './schemas.js'
+import { ndjsonType, streamParameters } from './stream-parameters.js'
 
 const components: Readonly<Record<string, JsonSchema>> = {
   Transaction: transactionSchema,
@@ -96,6 +97,12 @@ function decide(operationId: string): JsonSchema {
     responses: {
       200: {
         description: 'The decision, or a provisional one after the deadline',
+        headers: {
+          'Weir-Repeated': {
+            description: 'true when the transaction was decided before, and this is that first decision.',
+            schema: { type: 'string', const: 'true' },
+          },
+        },
         content: json(reference('Decision')),
       },
       202: {
@@ -139,6 +146,20 @@ const paths: Readonly<Record<string, JsonSchema>> = {
       responses: {
         200: { description: 'The decision', content: json(reference('Decision')) },
         ...problems([...always, 401, 403, 404, 409, 429]),
+      },
+    },
+  },
+  '/v1/stream/decisions': {
+    get: {
+      operationId: 'followDecisions',
+      summary: 'Decisions as they are made, one a line',
+      description:
+        'NDJSON: one Decision and a line feed each, in the order of the log, as fast as the client reads. The response ' +
+        'ends after `count` or when the server closes. 404 where the deployment has no stream.',
+      parameters: parameters(streamParameters),
+      responses: {
+        200: { description: 'Lines of Decision', content: { [ndjsonType]: { schema: reference('Decision') } } },
+        ...problems([...always, 401, 403, 404, 429]),
       },
     },
   },

@@ -76,6 +76,8 @@ export function fakeEngine(): FakeEngine {
       },
     },
     health: { notReady: () => engine.reasons, status: () => ({ epoch: 41, app: 'fraud' }) },
+    // nobody ever decides anything else
+    stream: { decisions: async function* () {} },
     explain: line => `In words: ${(JSON.parse(line.toString()) as { outcome: string }).outcome}.`,
     nowMs: () => nowMs,
   }
