@@ -28,9 +28,13 @@ export function admission(app: FastifyInstance, context: EdgeContext, { closing,
 
   app.addHook('onRequest', (_request, reply, done) => {
     if (!closing()) return done()
-    reply.header('connection', 'close')
     metrics.refused('closing')
     sendProblem(reply, { code: 'NOT_READY', detail: 'this instance is closing' })
+  })
+  // a caller that was waiting when the edge began to close must not use the connection again
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (closing()) reply.header('connection', 'close')
+    done(null, payload)
   })
 
   if (authenticate !== undefined) {

@@ -12,6 +12,7 @@ import { messageOf, WeirError } from '../kernel/index.js'
 import { recordBytesMax, type TransactionOptions } from '../schemas/avro/index.js'
 import { admission } from './admission.js'
 import type { Authenticate } from './authenticate.js'
+import { Connections } from './connections.js'
 import type { EdgeContext } from './context.js'
 import { decisionRoutes } from './decision-routes.js'
 import { answerBadHttp, answerBadPath, answerErrors } from './errors.js'
@@ -22,6 +23,7 @@ import { EdgeMetrics, Registry } from './metrics.js'
 import type { EdgePorts } from './ports.js'
 import { Recent } from './recent.js'
 import { statusRoutes } from './status-routes.js'
+import { streamRoutes } from './stream-routes.js'
 
 export interface EdgeOptions {
   readonly ports: EdgePorts
@@ -64,6 +66,7 @@ export async function createEdge(options: EdgeOptions): Promise<Edge> {
   observe(app, context)
   decisionRoutes(app, context, { cardKey, nowMs: ports.nowMs, onUnknownFields: metrics.unknownFields })
   statusRoutes(app, context)
+  if (ports.stream !== undefined) streamRoutes(app, context, ports.stream)
   await app.ready()
 
   const listen = async (): Promise<{ readonly url: string }> => {
@@ -75,7 +78,8 @@ export async function createEdge(options: EdgeOptions): Promise<Edge> {
       throw new WeirError('LISTEN_FAILED', `cannot listen on ${host}:${port} (${whyNot(error)})`, { cause: error })
     }
   }
-  const close = (): Promise<void> => (closed ??= closeWithin(app, limits.closeMsMax, logger))
+  const connections = new Connections(app.server)
+  const close = (): Promise<void> => (closed ??= connections.closeWithin(limits.closeMsMax, () => app.close(), logger))
   return { registry: metrics.registry, listen, close, [Symbol.asyncDispose]: close }
 }
 
@@ -147,18 +151,6 @@ function observe(app: FastifyInstance, { metrics, logger }: EdgeContext): void {
     }
     done()
   })
-}
-
-async function closeWithin(app: FastifyInstance, closeMsMax: number, logger: Logger): Promise<void> {
-  const cut = setTimeout(() => {
-    logger.warn({ after_ms: closeMsMax }, 'cutting connections that are still busy')
-    app.server.closeAllConnections()
-  }, closeMsMax)
-  try {
-    await app.close()
-  } finally {
-    clearTimeout(cut)
-  }
 }
 
 function whyNot(error: unknown): string {

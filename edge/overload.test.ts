@@ -191,6 +191,10 @@ describe('closing', () => {
     let text = ''
     kept.on('data', chunk => (text += chunk))
     kept.write(request)
+    // and two on which no request is whole
+    const idle = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+    await Promise.all(idle.map(socket => once(socket, 'connect')))
+    idle[1]!.write('POST /v1/de')
     await arrived(2)
     const closing = edge.close()
     kept.write(request)
