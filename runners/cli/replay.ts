@@ -15,7 +15,7 @@ Runs the fraud topology over a file of transactions and writes one decision for 
   --model FILE|none   a model.onnx with its model.json beside it; default the bundled one
   --rules FILE        a rule set; default the bundled one
   --features FILE     a feature set; default the bundled one
-  --cache-mb N        bound of the state cache, default 128
+  --cache-mb N        bound of the state cache, default 64
   --epoch-records N   records in an epoch, at most; changes no byte, only how much an interrupted replay repeats
   --fresh             start over instead of resuming an unfinished replay
   --json              the summary as JSON
@@ -28,7 +28,7 @@ example:
   npx --no-install weir replay --format handbook --input transactions.csv.gz --output decisions.ndjson
 `
 
-const cacheMbDefault = 128
+const cacheMbDefault = 64
 
 /**
  * V8 lets its heap grow to several times what lives in it before it looks for garbage. A cache that is full makes old

@@ -195,11 +195,11 @@ async function openState(directory: string, warn: (text: string) => void): Promi
 }
 
 /**
- * What is dirty cannot be evicted, so that it must be a small part of the cache. Short epochs are written back as often as
+ * What is dirty cannot be evicted, so that it may be half of the cache. Short epochs are written back as often as
  * long ones, counted in epochs.
  */
 function limitsOf({ cacheMb, epochRecords }: ReplayArguments): Partial<SlotLimits> {
-  const limits = { dirtyBytesMax: cacheMb * (1 << 18) }
+  const limits = { dirtyBytesMax: cacheMb * (1 << 19) }
   if (epochRecords === undefined) return limits
   return { ...limits, epochRecordsMax: epochRecords, recordsPerWriteBackMax: epochRecords * epochsPerWriteBack }
 }
