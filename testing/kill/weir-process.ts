@@ -1,0 +1,75 @@
+/** `weir up` as a child process that can be killed without warning. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { repositoryFile } from '../../kernel/index.js'
+
+const readyMsMax = 60_000
+
+export interface WeirProcess {
+  readonly url: string
+  /** From the start of the process until /readyz says ready. */
+  readonly readyMs: number
+  /** SIGKILL, and gone when it resolves. */
+  kill(): Promise<void>
+  /** SIGTERM: drains. @returns exit code */
+  stop(): Promise<number | null>
+  /** What it wrote to stderr, the last 16 KB. */
+  readonly stderr: () => string
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+/** @throws Error with its stderr when it does not become ready */
+export async function startWeir(dataDir: string, port: number, flags: readonly string[] = []): Promise<WeirProcess> {
+  const startedAt = performance.now()
+  const args = [repositoryFile('scripts/weir.mjs'), 'up', '--data-dir', dataDir, '--port', String(port), ...flags]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr = (stderr + chunk.toString('utf8')).slice(-16_384)
+  })
+  const url = `http://127.0.0.1:${port}`
+  while (!(await isReady(url))) {
+    if (child.exitCode !== null || performance.now() - startedAt > readyMsMax) {
+      child.kill('SIGKILL')
+      throw new Error(`weir up did not become ready: ${stderr}`)
+    }
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  return {
+    url,
+    readyMs: performance.now() - startedAt,
+    kill: async () => {
+      await end(child, 'SIGKILL')
+    },
+    stop: () => end(child, 'SIGTERM'),
+    stderr: () => stderr,
+  }
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+  const exited = once(child, 'exit')
+  child.kill(signal)
+  await exited
+  return child.exitCode
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/readyz`)).status === 200
+  } catch {
+    // nobody listens yet
+    return false
+  }
+}
