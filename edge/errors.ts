@@ -15,6 +15,8 @@ export function answerErrors(app: FastifyInstance, context: EdgeContext): void {
   let lines = 0
 
   app.setErrorHandler((error, request, reply) => {
+    // whatever is wrong with its body, what matters of a request without a route is that it has none
+    if (request.is404) return answerNoRoute(request, reply)
     const problem = problemOf(error)
     if (statusOf(problem.code) >= 500) {
       const now = Math.floor(ports.nowMs() / 1000)
@@ -25,15 +27,16 @@ export function answerErrors(app: FastifyInstance, context: EdgeContext): void {
         logger.error({ request: id, route: routeOptions.url, code: problem.code, err: describeError(error) }, 'failed')
       }
     }
-    sendProblem(reply, problem)
+    return sendProblem(reply, problem)
   })
 
-  app.setNotFoundHandler((request, reply) => {
+  const answerNoRoute = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const allowed = allowedMethods(app, request.url)
     if (allowed.length === 0) return sendProblem(reply, { code: 'NOT_FOUND', detail: 'no resource has this path' })
     reply.header('allow', allowed.join(', '))
     return sendProblem(reply, { code: 'METHOD_NOT_ALLOWED', detail: `the methods here are ${allowed.join(', ')}` })
-  })
+  }
+  app.setNotFoundHandler(answerNoRoute)
 }
 
 /** @param error whatever was thrown */

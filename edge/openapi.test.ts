@@ -107,6 +107,7 @@ describe('/openapi.json', () => {
       ['POST', '/metrics', 'GET, HEAD'],
       ['OPTIONS', '/v1/decisions', 'POST'],
       ['PROPFIND', '/', 'GET, HEAD'],
+      ['QUERY', '/v1/decisions/t-1', 'GET, HEAD'],
     ] as const) {
       const answer = await send(path, { method })
       assert.deepEqual([answer.status, answer.headers.get('allow')], [405, allow], `${method} ${path}`)

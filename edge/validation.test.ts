@@ -237,7 +237,7 @@ describe('the schema and the decoder', () => {
           assert.ok(fields.length > 0 && fields.every(field => Object.hasOwn(change, field)), answer.text)
         }
       }),
-      { numRuns: 400, seed: 11 },
+      { numRuns: 200, seed: 11 },
     )
   })
 
@@ -253,7 +253,7 @@ describe('the schema and the decoder', () => {
           assert.equal((await post('/v1/labels', Buffer.from(bytes))).status, 400)
         },
       ),
-      { numRuns: 150, seed: 12 },
+      { numRuns: 80, seed: 12 },
     )
   })
 })
