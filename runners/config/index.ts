@@ -210,6 +210,9 @@ function readConfigFile(path: string | undefined): ReadonlyMap<string, unknown> 
   } catch (error) {
     throw new WeirError('USAGE', `${path ?? defaultFile}: ${messageOf(error).split('\n')[0]}`, { cause: error })
   }
+  if (document !== null && (typeof document !== 'object' || Array.isArray(document))) {
+    throw new WeirError('USAGE', `${path ?? defaultFile} is not a mapping of settings`)
+  }
   const found = new Map<string, unknown>()
   flatten(document ?? {}, '', found)
   const known = new Set<string>(settings.map(setting => setting.key))
@@ -219,10 +222,15 @@ function readConfigFile(path: string | undefined): ReadonlyMap<string, unknown> 
   return found
 }
 
-function flatten(value: unknown, path: string, into: Map<string, unknown>): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+/** No setting lies deeper; what does is an unknown one. */
+const depthMax = 2
+
+function flatten(value: unknown, path: string, into: Map<string, unknown>, depth = 0): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || depth === depthMax) {
     into.set(path, value)
     return
   }
-  for (const [key, inner] of Object.entries(value)) flatten(inner, path === '' ? key : `${path}.${key}`, into)
+  for (const [key, inner] of Object.entries(value)) {
+    flatten(inner, path === '' ? key : `${path}.${key}`, into, depth + 1)
+  }
 }
