@@ -1,7 +1,7 @@
 /**
  * The operator contract. Two levels:
  * - `Operator` is what users write: values in, values out, state through handles.
- * - `OperatorSpec` is what the DSL and the slot work with: a named kind, its inputs, and a factory. Built-in operators
+ * - `OperatorSpec` is what the DSL and the slot work with: a kind, what it declares, and a factory. Built-in operators
  *   implement the row level directly, because they fill feature columns and flags of a row.
  *
  * Invariants: I3 (no clock, randomness, I/O or unordered iteration in here), I7 (validation before the first mutation).
@@ -17,7 +17,9 @@ export interface Output<Out> {
 /** A user's operator. `false` means full: call again with the same argument. */
 export interface Operator<In, Out> {
   onRecord(record: In, at: EventTimeMs, out: Output<Out>): boolean
+  /** A timer of the current key is due. */
   onTimer?(at: EventTimeMs, out: Output<Out>): boolean
+  /** At the end of each epoch, after its timers. No key is current: state and timers cannot be used. */
   onWatermark?(to: EventTimeMs, out: Output<Out>): boolean
 }
 
@@ -66,10 +68,11 @@ export interface RowOutput {
 
 /** A running instance of a step, for one slot. */
 export interface StepRuntime {
-  /** @param port which input the row came from: 0 the main one, 1.. in the order of `OperatorSpec.sideInputs` */
+  /** @param port which input the row came from: 0 the main one, 1.. the side inputs in the order given to `via` */
   onRow(row: Row, out: RowOutput, port: number): boolean
   /** A timer of the current key is due. */
   onTimer?(at: EventTimeMs, out: RowOutput): boolean
+  /** At the end of each epoch, after its timers; no key is current. */
   onWatermark?(to: EventTimeMs, out: RowOutput): boolean
 }
 
@@ -81,7 +84,7 @@ export interface StepContext {
   featureColumn(name: string): number
   /** Adds to a named counter of the epoch; counters are journaled and summed over the life of the job. */
   count(counter: string, by?: number): void
-  /** A row derived from `origin` (same source position and order), carrying another value. */
+  /** A row derived from `origin` (same source position, order and features so far), carrying another value. */
   derive(origin: Row, value: unknown, at?: EventTimeMs): Row
   /** A row that stands for a timer or a watermark: it has no source record. */
   blank(): Row

@@ -5,7 +5,7 @@
  * into a dead letter (I7). Function-typed properties (not methods) keep sinks of another type a compile error.
  */
 import type { Hash } from 'node:crypto'
-import type { EventTimeMs } from '../kernel/index.js'
+import { type EventTimeMs, messageOf } from '../kernel/index.js'
 import type { EncodedRecords } from '../log/index.js'
 import { RecordError } from '../schemas/avro/index.js'
 
@@ -41,15 +41,19 @@ export interface SinkFormat<T> {
   readonly encoder: () => RecordEncoder<T>
 }
 
-/** Plain JSON values, one per record; for topologies without schemas. */
+/**
+ * Plain JSON values, one per record; for topologies without schemas.
+ * @param parse checks and shapes what was received; what it throws becomes the dead letter's message
+ */
 export function json<T>(name: string, parse: (value: unknown) => T): SourceFormat<T> {
   return {
     name: `json:${name}`,
     decode: (bytes, start, end) => {
       try {
-        return parse(JSON.parse(bytes.toString('utf8', start, end)))
+        // A null would count as blank, and a record would be gone without a word (I7).
+        return parse(JSON.parse(bytes.toString('utf8', start, end))) ?? new RecordError('MALFORMED_RECORD', 'no value')
       } catch (error) {
-        return new RecordError('MALFORMED_RECORD', error instanceof Error ? error.message : 'not JSON')
+        return new RecordError('MALFORMED_RECORD', messageOf(error))
       }
     },
   }
@@ -74,7 +78,8 @@ function jsonEncoder<T>(keyOf: (value: T) => string): RecordEncoder<T> {
       ends = []
     },
     append: value => {
-      const text = JSON.stringify(value)
+      const text: string | undefined = JSON.stringify(value)
+      if (text === undefined) throw new TypeError(`a value of type ${typeof value} has no JSON form`)
       const needed = length + Buffer.byteLength(text) + 1
       if (needed > bytes.length) {
         const grown = Buffer.allocUnsafe(Math.max(needed, bytes.length * 2))

@@ -31,7 +31,20 @@ export function process<In, Out, S>(spec: ProcessSpec<In, Out, S>): OperatorSpec
     create: (context: StepContext) => {
       const operator = spec.create({ state: spec.state(context.state), timers: context.timers })
       const adapter = new OutputAdapter<Out>(context)
-      const timerRow = context.blank()
+      // The origin of what a timer or a watermark emits: kept while one call is made again, new for each (its place in
+      // the epoch's order is behind everything before it).
+      let blank: Row | undefined
+      const beginBlank = (at: EventTimeMs, out: RowOutput): void => {
+        blank ??= context.blank()
+        blank.at = at
+        adapter.begin(blank, out)
+        adapter.rewind()
+      }
+      const finishBlank = (): true => {
+        adapter.finish()
+        blank = undefined
+        return true
+      }
       return {
         onRow: (row: Row, out: RowOutput) => {
           adapter.begin(row, out)
@@ -42,22 +55,14 @@ export function process<In, Out, S>(spec: ProcessSpec<In, Out, S>): OperatorSpec
         },
         ...(operator.onTimer && {
           onTimer: (at: EventTimeMs, out: RowOutput) => {
-            timerRow.at = at
-            adapter.begin(timerRow, out)
-            adapter.rewind()
-            if (!operator.onTimer!(at, adapter)) return false
-            adapter.finish()
-            return true
+            beginBlank(at, out)
+            return operator.onTimer!(at, adapter) && finishBlank()
           },
         }),
         ...(operator.onWatermark && {
           onWatermark: (to: EventTimeMs, out: RowOutput) => {
-            timerRow.at = to
-            adapter.begin(timerRow, out)
-            adapter.rewind()
-            if (!operator.onWatermark!(to, adapter)) return false
-            adapter.finish()
-            return true
+            beginBlank(to, out)
+            return operator.onWatermark!(to, adapter) && finishBlank()
           },
         }),
       }

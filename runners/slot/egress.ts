@@ -9,6 +9,7 @@ import type { Append, AppendRecord } from '../../log/index.js'
 import type { Row } from '../../operators/index.js'
 import type { EgressStamp, RecordEncoder, SinkNode } from '../../topology/index.js'
 import type { DeadLetter } from './intake.js'
+import { RecordFault } from './pipeline.js'
 
 export interface DeadLetterFormat {
   readonly topic: string
@@ -23,7 +24,7 @@ export class SinkWriter {
   readonly #encoders: readonly RecordEncoder<unknown>[]
   readonly #keyOf: ((row: Row) => number) | undefined
   readonly #rows: Row[][]
-  #used: boolean[]
+  readonly #used: boolean[]
 
   /** @param partitions of the sink's topic; records go to murmur2(key) mod partitions */
   constructor(sink: SinkNode, partitions: number) {
@@ -34,15 +35,22 @@ export class SinkWriter {
     this.#used = new Array<boolean>(partitions).fill(false)
   }
 
+  /** @throws RecordFault for a row that the format cannot encode: formats may be a user's (I7) */
   encode(rows: readonly Row[], stampOf: StampOf): void {
     this.#used.fill(false)
     for (const encoder of this.#encoders) encoder.reset()
     for (const partitionRows of this.#rows) partitionRows.length = 0
-    for (const row of rows) {
-      const partition = this.#keyOf === undefined ? 0 : this.#keyOf(row)
-      this.#used[partition] = true
-      this.#encoders[partition]!.append(row.value, row.at, stampOf(row))
-      this.#rows[partition]!.push(row)
+    let i = 0
+    try {
+      for (; i < rows.length; i++) {
+        const row = rows[i]!
+        const partition = this.#keyOf === undefined ? 0 : this.#keyOf(row)
+        this.#used[partition] = true
+        this.#encoders[partition]!.append(row.value, row.at, stampOf(row))
+        this.#rows[partition]!.push(row)
+      }
+    } catch (error) {
+      throw new RecordFault(this.sink.name, rows[i]!, error)
     }
   }
 

@@ -5,8 +5,8 @@
  * in offset order; a log with a total order is taken in that order. A record that does not decode becomes a dead letter
  * before anything is mutated (I7). Rows never refer to the reader's buffer.
  */
-import { crc32, type DurationMs, days, defined, type EventTimeMs } from '../../kernel/index.js'
-import { type LogReader, type Offset, offset, type RecordBatch, type TopicPartition } from '../../log/index.js'
+import { crc32, type DurationMs, days, defined, type EventTimeMs, messageOf } from '../../kernel/index.js'
+import type { LogReader, Offset, RecordBatch, TopicPartition } from '../../log/index.js'
 import type { Row, SourcePosition } from '../../operators/index.js'
 import { RecordError } from '../../schemas/avro/index.js'
 import type { Plan, SourceNode } from '../../topology/index.js'
@@ -252,16 +252,28 @@ class EpochBuilder {
       this.#bury(batch, i, position, 'MALFORMED_RECORD', 'a null value')
       return undefined
     }
-    const value = source.format.decode(batch.bytes, start, batch.valueEnd[i]!)
-    if (value === null) {
-      this.#blanks++
+    let value: unknown
+    let eventTime: EventTimeMs
+    try {
+      value = source.format.decode(batch.bytes, start, batch.valueEnd[i]!)
+      if (value === null) {
+        this.#blanks++
+        return undefined
+      }
+      if (value instanceof RecordError) {
+        this.#bury(batch, i, position, value.code, value.message)
+        return undefined
+      }
+      eventTime = source.eventTime(value)
+    } catch (error) {
+      // Both may be a user's functions. Nothing is mutated yet, and a replay buries the record alike.
+      this.#bury(batch, i, position, 'OPERATOR_EXCEPTION', `source '${source.name}' threw: ${messageOf(error)}`)
       return undefined
     }
-    if (value instanceof RecordError) {
-      this.#bury(batch, i, position, value.code, value.message)
+    if (!Number.isSafeInteger(eventTime)) {
+      this.#bury(batch, i, position, 'INVALID_EVENT_TIME', `${String(eventTime)} is not a whole number of ms`)
       return undefined
     }
-    const eventTime: EventTimeMs = source.eventTime(value)
     if (eventTime > loggedAtMs + aheadOfLogMax) {
       this.#bury(batch, i, position, 'INVALID_EVENT_TIME', 'more than one day ahead of the log')
       return undefined
@@ -298,5 +310,3 @@ class EpochBuilder {
     })
   }
 }
-
-export const startOf = (text: string): Offset => offset(BigInt(text))

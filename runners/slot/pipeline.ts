@@ -12,7 +12,7 @@
 import { defined, type EventTimeMs, eventTime, messageOf, WeirError } from '../../kernel/index.js'
 import type { OperatorSpec, Row, RowOutput, StepContext, StepRuntime } from '../../operators/index.js'
 import { featureColumns, type Model } from '../../scoring/index.js'
-import { type ResidentKey, StateMiss, type StateStore, type StepState } from '../../state/index.js'
+import { keyBytesMax, type ResidentKey, StateMiss, type StateStore, type StepState } from '../../state/index.js'
 import type {
   BoundDecide,
   DecideContext,
@@ -183,7 +183,8 @@ export class Pipeline {
       count: (counter, by = 1) => {
         this.#counts.set(counter, (this.#counts.get(counter) ?? 0) + by)
       },
-      derive: (origin, value, at = origin.at) => derive(origin, value, at),
+      // Columns of its own: later steps fill them for each row, and two rows may come from one origin.
+      derive: (origin, value, at = origin.at) => derive(origin, value, at, origin.features.slice()),
       blank: () => this.#blankRow(),
     }
     return {
@@ -243,8 +244,11 @@ export class Pipeline {
       // The common case inline: no miss, not full, nothing to await.
       if (!this.#tryCall(step, row, port, output)) await this.#insist(step, row, port, output)
     }
-    if (state !== undefined && (runtime.onTimer !== undefined || runtime.onWatermark !== undefined)) {
-      await this.#runTimers(step, state, clock, output)
+    if (state !== undefined && runtime.onTimer !== undefined) await this.#runTimers(step, state, clock, output)
+    if (runtime.onWatermark !== undefined && clock.watermark > Number.NEGATIVE_INFINITY) {
+      // No key is current: state that is read or set here would be that of whichever key came last in the epoch (I3).
+      if (state !== undefined) state.current = undefined
+      await this.#callUntilDone(step, this.#blankRow(), output, () => runtime.onWatermark!(clock.watermark, output))
     }
   }
 
@@ -252,7 +256,12 @@ export class Pipeline {
     const keyOf = defined(step.keys[port], 'key of a stateful step')
     const keys = step.rowKeys[port]!
     keys.length = rows.length
-    for (let i = 0; i < rows.length; i++) keys[i] = keyOf(rows[i]!.value)
+    let i = 0
+    try {
+      for (; i < rows.length; i++) keys[i] = checkedKey(keyOf(rows[i]!.value))
+    } catch (error) {
+      throw new RecordFault(step.node.name, rows[i]!, error)
+    }
     await state.resolve(keys, step.residents[port]!)
   }
 
@@ -293,42 +302,36 @@ export class Pipeline {
   }
 
   async #runTimers(step: OperatorStep, state: StepState, clock: EpochClock, output: StepOutput): Promise<void> {
-    const { runtime } = step
     const row = this.#blankRow()
-    if (runtime.onTimer !== undefined) {
-      for (;;) {
-        const due = state.timers.due(clock.watermark)
-        if (due === undefined) break
-        await state.prefetch([due.key])
-        row.at = due.at
-        row.key = due.key
-        await this.#callUntilDone(step, row, output, () => {
-          state.enter(due.key)
-          return runtime.onTimer!(due.at, output)
-        })
-        state.timers.fired(due)
-      }
-    }
-    if (runtime.onWatermark !== undefined && clock.watermark > Number.NEGATIVE_INFINITY) {
-      await this.#callUntilDone(step, row, output, () => runtime.onWatermark!(clock.watermark, output))
+    for (;;) {
+      const due = state.timers.due(clock.watermark)
+      if (due === undefined) return
+      await state.prefetch([due.key])
+      row.at = due.at
+      row.key = due.key
+      await this.#callUntilDone(step, row, output, () => {
+        state.enter(due.key)
+        return step.runtime.onTimer!(due.at, output)
+      })
+      state.timers.fired(due)
     }
   }
 
   async #callUntilDone(step: OperatorStep, row: Row, output: StepOutput, call: () => boolean): Promise<void> {
-    const state = defined(step.state, step.node.name)
+    const { state } = step
     for (;;) {
       if (output.full) this.#grant(step, row, output)
       try {
-        state.beginCall()
+        state?.beginCall()
         if (call()) {
-          state.endCall()
+          state?.endCall()
           return
         }
-        state.rollbackCall()
+        state?.rollbackCall()
       } catch (error) {
         if (!(error instanceof StateMiss)) throw new RecordFault(step.node.name, row, error)
-        state.rollbackCall()
-        await state.loadMissing()
+        state?.rollbackCall()
+        await state?.loadMissing()
       }
     }
   }
@@ -365,7 +368,13 @@ export class Pipeline {
       context.scoringFailed = this.#scoringFailed.has(row)
       return context
     }
-    const asked = rows.filter(row => bound.needsImpacts(prepare(row)))
+    const asked = rows.filter(row => {
+      try {
+        return bound.needsImpacts(prepare(row))
+      } catch (error) {
+        throw new RecordFault(name, row, error)
+      }
+    })
     const impacts = await this.#impactsOf(asked)
     for (const row of rows) {
       prepare(row)
@@ -376,7 +385,8 @@ export class Pipeline {
       } catch (error) {
         throw new RecordFault(name, row, error)
       }
-      output.rows.push(derive(row, decision, row.at))
+      // The columns are shared: no step fills any behind a decision.
+      output.rows.push(derive(row, decision, row.at, row.features))
     }
   }
 
@@ -420,15 +430,25 @@ export class Pipeline {
   }
 }
 
+/** @throws for what the state store cannot take as a key: keyBy is a user's function */
+function checkedKey(key: unknown): string {
+  if (typeof key !== 'string') throw new TypeError(`the key is ${key === null ? 'null' : typeof key}, not a string`)
+  // A UTF-16 unit takes at most three bytes of UTF-8.
+  if (key.length * 3 > keyBytesMax && Buffer.byteLength(key) > keyBytesMax) {
+    throw new WeirError('STATE_KEY_TOO_LONG', `a key of ${Buffer.byteLength(key)} bytes`)
+  }
+  return key
+}
+
 /** A row of the same shape as any other: V8 then keeps access to rows monomorphic. */
-function derive(origin: Row, value: unknown, at: EventTimeMs): Row {
+function derive(origin: Row, value: unknown, at: EventTimeMs, features: number[]): Row {
   return {
     value,
     at,
     key: origin.key,
     ordinal: origin.ordinal,
     flags: origin.flags,
-    features: origin.features,
+    features,
     score: origin.score,
     source: origin.source,
     loggedAtMs: origin.loggedAtMs,
