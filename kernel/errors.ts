@@ -39,6 +39,7 @@ export const errorTable = {
   // topologies
   DUPLICATE_STEP: entry('user', 'never', 'give every step a name of its own'),
   INVALID_STEP_NAME: entry('user', 'never', 'use lower-case letters, digits, dots and dashes, 1 to 60 of them'),
+  DUPLICATE_FEATURE: entry('user', 'never', 'give every feature a name of its own'),
   UNKEYED_STATE: entry('user', 'never', 'put keyBy before a step that keeps state'),
   STATE_AFTER_SCORE: entry(
     'user',

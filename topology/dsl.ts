@@ -180,6 +180,12 @@ type ValuesOf<T> = Readonly<Record<string, (value: T) => number>>
 type LabelOptions<T, L> = VelocityLabels<T, L> & { readonly stream: KeyedStream<L, never> }
 
 export class KeyedStream<T, F extends string = never> extends Stream<T, F> {
+  /** Keeps the key: what is filtered is still keyed. */
+  override filter(name: string, keep: (value: T) => boolean): KeyedStream<T, F> {
+    super.filter(name, keep)
+    return new KeyedStream<T, F>(this.graph, name, this.features)
+  }
+
   /**
    * Exact sliding-window features per key.
    * @param values integers to aggregate, by name: `{ amount: t => t.amount_minor }`

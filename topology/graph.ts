@@ -104,7 +104,10 @@ export function inputsOf(node: GraphNode): readonly string[] {
 
 const stepName = /^[a-z][a-z0-9.-]{0,59}$/
 
-/** Collects nodes; names are identities (of state, above all), so they are checked here and never generated. */
+/**
+ * Collects nodes; names are identities (of state, above all), so they are checked here, and the DSL makes none up that does
+ * not follow from one the user gave (`to-TOPIC`, `NAME-firsts`).
+ */
 export class Graph {
   readonly app: string
   readonly #nodes = new Map<string, GraphNode>()
@@ -120,6 +123,9 @@ export class Graph {
   /** @throws WeirError INVALID_STEP_NAME, DUPLICATE_STEP */
   add(node: GraphNode): void {
     if (!stepName.test(node.name)) throw new WeirError('INVALID_STEP_NAME', `step name ${JSON.stringify(node.name)}`)
+    if (node.kind === 'sink' && this.#nodes.get(node.name)?.kind === 'sink') {
+      throw new WeirError('DUPLICATE_STEP', `two sinks write to '${node.topic}'; merge their streams first`)
+    }
     if (this.#nodes.has(node.name)) throw new WeirError('DUPLICATE_STEP', `two steps are named '${node.name}'`)
     this.#nodes.set(node.name, node)
   }

@@ -26,7 +26,7 @@ export interface Plan {
   readonly fingerprint: string
 }
 
-/** @throws WeirError EMPTY_TOPOLOGY, UNKEYED_STATE, STATE_AFTER_SCORE, DUPLICATE_STEP */
+/** @throws WeirError EMPTY_TOPOLOGY, UNKEYED_STATE, STATE_AFTER_SCORE, DUPLICATE_FEATURE */
 export function compile(graph: Graph): Plan {
   const steps = graph.nodes
   const sources = steps.filter(node => node.kind === 'source').sort((a, b) => a.rank - b.rank)
@@ -37,7 +37,6 @@ export function compile(graph: Graph): Plan {
       `topology '${graph.app}' has ${sources.length} sources, ${sinks.length} sinks`,
     )
   }
-  checkSinkTopics(sinks)
   const scored = descendants(steps, node => node.kind === 'score' || node.kind === 'decide')
   const keys = new Map<string, readonly KeyOf[]>()
   let statefulEnd = 0
@@ -57,7 +56,7 @@ export function compile(graph: Graph): Plan {
     if (node.kind !== 'operator') continue
     for (const feature of node.spec.features) {
       if (featureNames.includes(feature))
-        throw new WeirError('DUPLICATE_STEP', `two steps compute feature '${feature}'`)
+        throw new WeirError('DUPLICATE_FEATURE', `two steps compute feature '${feature}'`)
       featureNames.push(feature)
     }
   }
@@ -82,14 +81,6 @@ function keyByOf(graph: Graph, step: string, input: string): KeyByNode {
     at = at.kind === 'operator' && at.spec.passesRows ? graph.get(at.inputs[0] ?? '') : undefined
   }
   throw new WeirError('UNKEYED_STATE', `step '${step}' keeps state, but its input '${input}' has no key`)
-}
-
-function checkSinkTopics(sinks: readonly SinkNode[]): void {
-  const seen = new Set<string>()
-  for (const sink of sinks) {
-    if (seen.has(sink.topic)) throw new WeirError('DUPLICATE_STEP', `two sinks write to '${sink.topic}'`)
-    seen.add(sink.topic)
-  }
 }
 
 function descendants(steps: readonly GraphNode[], isOrigin: (node: GraphNode) => boolean): ReadonlySet<string> {
