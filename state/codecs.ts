@@ -20,7 +20,7 @@ export const f64Codec: StateCodec<number> = {
   decode: from => from.f64(),
 }
 
-/** Whole numbers from -(2^52) to 2^52; small ones take one byte. */
+/** Whole numbers from -(2^52) to 2^52 - 1; small ones take one byte. */
 export const intCodec: StateCodec<number> = {
   name: 'int',
   version: 1,

@@ -37,7 +37,10 @@ export class Clocks {
     }
   }
 
-  /** The clocks after an epoch that read up to these event times; this object stays as it is until `restore`. */
+  /**
+   * The clocks after an epoch that read up to these event times. Watermarks and idleness stay as they are until `restore`;
+   * only when a partition was last heard is noted at once.
+   */
   after(seen: ReadonlyMap<string, number>, nowMs: number, idleAfterMs: number): readonly PartitionClock[] {
     const clocks: PartitionClock[] = []
     for (const [key, state] of this.#states) {

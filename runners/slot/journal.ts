@@ -7,8 +7,8 @@
  * 3. Bytes are canonical: JSON with the fields in the order written here, so that a hash can be recomputed by anyone.
  * Format page: runners/slot/FORMAT.md.
  */
-import { sha256Hex, WeirError } from '../../kernel/index.js'
-import { type Log, offset, type TopicPartition } from '../../log/index.js'
+import { messageOf, sha256Hex, WeirError } from '../../kernel/index.js'
+import type { Log, TopicPartition } from '../../log/index.js'
 import { pollExpected } from './poll.js'
 
 export interface PartitionOffset {
@@ -22,15 +22,15 @@ export interface GenesisRecord {
   readonly v: 1
   readonly kind: 'genesis'
   readonly app: string
-  readonly slot: number
   readonly slots: number
+  readonly slot: number
   readonly key_groups: number
   /** Input topics and their partition counts, pinned for this generation of the plan. */
   readonly partitions: readonly { readonly topic: string; readonly count: number }[]
   readonly start: readonly PartitionOffset[]
-  readonly fingerprint: string
   /** What the runner must find unchanged to go on: input file, arguments. */
   readonly job: Readonly<Record<string, string>>
+  readonly fingerprint: string
 }
 
 export interface InputRange {
@@ -144,12 +144,10 @@ function parse(bytes: Buffer): JournalRecord {
     if (record.v === 1 && (record.kind === 'genesis' || record.kind === 'epoch')) return record as JournalRecord
     throw new Error(`version ${String(record.v)}, kind ${String(record.kind)}`)
   } catch (error) {
-    throw corrupt(`a record that is no journal record (${error instanceof Error ? error.message : ''})`)
+    throw corrupt(`a record that is no journal record (${messageOf(error)})`)
   }
 }
 
 const corrupt = (what: string): WeirError => new WeirError('JOURNAL_CORRUPT', `the journal holds ${what}`)
 
 export const journalTopicOf = (app: string): string => `weir.${app}.epochs`
-
-export const zeroOffset = offset(0)

@@ -5,7 +5,7 @@
  *                  ^            |
  *                  +------------+   (an epoch failed: back to the committed position)
  *
- * and from every state but closed -> failed -> closed.
+ * and from recovering, running and draining -> failed -> closed.
  */
 import { assert } from '../../kernel/index.js'
 

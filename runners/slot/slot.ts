@@ -118,12 +118,15 @@ export class Slot {
   /** Stops reading, writes state back, and lets go of the log. */
   async close(): Promise<void> {
     if (this.#lifecycle.state === 'closed') return
-    if (this.#lifecycle.state === 'running') {
-      this.#lifecycle.transition('draining')
-      await this.#writeBack(defined(this.#running, 'running slot'))
+    try {
+      if (this.#lifecycle.state === 'running') {
+        this.#lifecycle.transition('draining')
+        await this.#writeBack(defined(this.#running, 'running slot'))
+      }
+    } finally {
+      await this.#letGo()
+      this.#lifecycle.transition('closed')
     }
-    await this.#letGo()
-    this.#lifecycle.transition('closed')
   }
 
   async #epoch(): Promise<StepResult> {
@@ -298,6 +301,18 @@ export class Slot {
     await this.#yieldToNewer(this.#generation)
     await store.discard()
     const committer = await log.committer(`weir.${plan.app}.slot-${slot}`)
+    try {
+      await this.#recoverWith(committer)
+    } catch (error) {
+      // Nobody else knows of it yet.
+      await committer.close()
+      throw error
+    }
+    this.#crashAt('recovered')
+  }
+
+  async #recoverWith(committer: LogCommitter): Promise<void> {
+    const { plan, log, store, slot } = this.#options
     this.#crashAt('fenced')
     const at = { topic: journalTopicOf(plan.app), partition: slot }
     let storeHash: string | undefined
@@ -317,8 +332,13 @@ export class Slot {
     if (decision.kind === 'rebuild' || (decision.kind === 'begin' && decision.discardStore)) await store.reset()
     if (head === undefined) head = await this.#begin(committer)
     const from = decision.kind === 'continue' ? decision.fromEpoch : 0
-    await this.#goLive(committer, head, from)
-    this.#crashAt('recovered')
+    const reader = await log.reader(head.genesis.start.map(toPosition))
+    try {
+      await this.#goLive(committer, reader, head, from)
+    } catch (error) {
+      await reader.close()
+      throw error
+    }
   }
 
   /** I4: whoever was here before fences nobody who came later. @throws WeirError SLOT_FENCED */
@@ -334,11 +354,18 @@ export class Slot {
 
   async #begin(committer: LogCommitter): Promise<JournalHead> {
     const { plan, slot, genesis } = this.#options
+    const { app, slots, key_groups, partitions, start, job } = defined(genesis, 'genesis of a new journal')
+    // In the order of FORMAT.md, whatever order the runner wrote it in.
     const record: GenesisRecord = {
       v: 1,
       kind: 'genesis',
-      ...defined(genesis, 'genesis of a new journal'),
+      app,
+      slots,
       slot,
+      key_groups,
+      partitions,
+      start,
+      job,
       fingerprint: plan.fingerprint,
     }
     const { bytes, hash } = encodeJournalRecord(record)
@@ -350,10 +377,9 @@ export class Slot {
   }
 
   /** Replays what the store does not reflect yet: the same operators, outputs suppressed, scoring skipped. */
-  async #goLive(committer: LogCommitter, head: JournalHead, fromEpoch: number): Promise<void> {
+  async #goLive(committer: LogCommitter, reader: LogReader, head: JournalHead, fromEpoch: number): Promise<void> {
     const { plan, log, store, slot, models } = this.#options
     const start = head.genesis.start
-    const reader = await log.reader(start.map(toPosition))
     const pipeline = new Pipeline(plan, store, models, this.#limits, this.phases)
     const clocks = new Clocks(start, this.#options.clock.nowMs())
     const running: Running = {
