@@ -63,6 +63,8 @@ export interface EngineOptions {
   readonly inFlightMax: number
   readonly clock: Clock
   readonly onEvent: (event: EngineEvent) => void
+  /** Opens the one database of everything; RocksDB below `dataDir` unless a test brings a disk of its own. */
+  readonly openDatabase?: () => Promise<StateBackend>
 }
 
 const stateNamespace = Buffer.of(0x53)
@@ -110,8 +112,7 @@ export class EmbeddedEngine {
       }).graph,
     )
     const model = await loadModel(options.model, plan.featureNames)
-    makeDataDir(options.dataDir)
-    const backend = await openRocksDb(join(options.dataDir, 'db'))
+    const backend = await (options.openDatabase ?? (() => openDatabaseIn(options.dataDir)))()
     try {
       const log = await EmbeddedLog.open({ db: backend, clock: options.clock })
       for (const topic of [...topics, journalTopicOf(options.app), repeatsTopic]) await log.createTopic(topic, 1)
@@ -337,9 +338,10 @@ function source<T>(name: string, decoder: RecordDecoder<T>): SourceFormat<T> {
   return { name, decode: (bytes, start, end) => decoder.decode(bytes, start, end) }
 }
 
-function makeDataDir(path: string): void {
+function openDatabaseIn(path: string): Promise<StateBackend> {
   try {
     mkdirSync(path, { recursive: true })
+    return openRocksDb(join(path, 'db'))
   } catch (error) {
     throw new WeirError('OUTPUT_UNWRITABLE', `cannot create the data directory ${path}: ${messageOf(error)}`, {
       cause: error,

@@ -2,7 +2,7 @@
  * Clients that post transactions and remember what they were told. A client of Weir's, not a part of it: nothing here
  * shares code with the engine.
  */
-import { seededRandom } from './random.js'
+import { seededRandom } from '../random/index.js'
 
 export interface SentTransaction {
   readonly transaction_id: string
