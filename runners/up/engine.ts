@@ -70,6 +70,8 @@ export interface EngineOptions {
 const stateNamespace = Buffer.of(0x53)
 const topics = ['transactions', 'labels', 'decisions', 'decisions.provisional', 'transactions.dead-letter'] as const
 const pauseMsMax = 10_000
+/** Decisions that the status page shows. */
+const recentMax = 20
 
 export class EmbeddedEngine {
   readonly decisions: DecisionPort
@@ -91,6 +93,8 @@ export class EmbeddedEngine {
   #trouble: string | undefined
   /** Offset after the last transaction of a committed epoch. */
   #decidedTo = 0
+  /** Newest first: the last decision of each epoch. */
+  readonly #recent: Buffer[] = []
   /** Appends that are under way. */
   #appending = new Set<Promise<unknown>>()
 
@@ -183,6 +187,7 @@ export class EmbeddedEngine {
         ...Object.fromEntries(this.#slot.counts),
         in_flight: this.#waiters.inFlight,
       }),
+      recent: () => this.#recent,
     }
   }
 
@@ -257,7 +262,9 @@ export class EmbeddedEngine {
   #onCommitted(epoch: CommittedEpoch): void {
     for (const range of epoch.record.inputs) if (range.topic === 'transactions') this.#decidedTo = Number(range.to)
     for (const writer of epoch.writers) {
+      let last: Buffer | undefined
       writer.forEach((row, value) => {
+        last = value
         const at = row.source.offset
         if (!this.#waiters.waitsFor(at)) return
         if (writer.sink.topic === 'decisions') {
@@ -267,6 +274,10 @@ export class EmbeddedEngine {
           this.#waiters.settle(at, { kind: 'repeated', conflicting })
         }
       })
+      if (writer.sink.topic === 'decisions' && last !== undefined) {
+        this.#recent.unshift(Buffer.from(last))
+        this.#recent.length = Math.min(this.#recent.length, recentMax)
+      }
     }
     for (const { source: at, code, message } of epoch.deadLetters) {
       if (at.topic === 'transactions') this.#waiters.settle(at.offset, { kind: 'rejected', code, message })
