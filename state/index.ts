@@ -1,5 +1,5 @@
 export type { RangeOptions, StateBackend, StateEntry, WriteBatch } from './backend.js'
-export { MemoryDisk, memoryBackend } from './backends/memory.js'
+export { MemoryDisk } from './backends/memory.js'
 export { openRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
 export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordOf, stringCodec } from './codecs.js'
 export type { KeyEntry as ResidentKey } from './entry.js'

@@ -22,6 +22,7 @@ import {
   type VelocityFeatures,
   type VelocityLabels,
   type VelocityOptions,
+  type VelocityValues,
   velocity,
   withFeatures,
 } from '../operators/index.js'
@@ -176,7 +177,6 @@ const asRepeat = (row: Row): Repeat<never> => ({
   source: row.source,
 })
 
-type ValuesOf<T> = Readonly<Record<string, (value: T) => number>>
 type LabelOptions<T, L> = VelocityLabels<T, L> & { readonly stream: KeyedStream<L, never> }
 
 export class KeyedStream<T, F extends string = never> extends Stream<T, F> {
@@ -191,7 +191,7 @@ export class KeyedStream<T, F extends string = never> extends Stream<T, F> {
    * @param values integers to aggregate, by name: `{ amount: t => t.amount_minor }`
    * @param features by name: `{ nb_tx_1day: count().over(days(1)) }`
    */
-  velocity<V extends ValuesOf<T>, W extends VelocityFeatures<V, T>, L = never>(
+  velocity<V extends VelocityValues<T>, W extends VelocityFeatures<V, T>, L = never>(
     name: string,
     values: V,
     features: W,

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test'
 import { days, eventTime, hours, type WeirError } from '../kernel/index.js'
 import { count, type OperatorSpec } from '../operators/index.js'
 import { RecordError } from '../schemas/avro/index.js'
+import { f64Codec, intCodec, type StateCodec, type ValueState } from '../state/index.js'
 import { describeMermaid, describeText } from './describe.js'
 import { modelNamed, type Topology, topology } from './dsl.js'
 import { json, toJson } from './formats.js'
@@ -156,6 +157,47 @@ describe('the fingerprint', () => {
     assert.equal(spending('a'), spending('a'))
     const others = [spending('b'), spending('a', days(2)), spending('a', days(1), hours(2))]
     assert.equal(new Set([spending('a'), ...others]).size, 4)
+  })
+})
+
+describe('the fingerprint of a step with state of its own', () => {
+  const remembering = (
+    name: string,
+    codec: StateCodec<number>,
+    more: { parameters?: Record<string, unknown> } = {},
+  ) => {
+    const app = topology('app')
+    from(app)
+      .keyBy('by-who', p => p.who)
+      .process<number, ValueState<number>>('own', {
+        state: factory => factory.value(name, codec),
+        create: () => ({ onRecord: () => true }),
+        ...more,
+      })
+      .to('out', out)
+    return compile(app.graph).fingerprint
+  }
+
+  it('sees names, codecs and their versions, and parameters', () => {
+    const one = remembering('n', intCodec)
+    assert.equal(remembering('n', intCodec), one)
+    assert.notEqual(remembering('m', intCodec), one)
+    assert.notEqual(remembering('n', f64Codec), one)
+    assert.notEqual(remembering('n', { ...intCodec, version: 2 }), one)
+    assert.notEqual(remembering('n', intCodec, { parameters: { limit: 3 } }), one)
+  })
+
+  it('is taken without using the state', () => {
+    const error = refused(app =>
+      from(app)
+        .keyBy('by-who', p => p.who)
+        .process('own', {
+          state: factory => factory.value('n', intCodec).get(),
+          create: () => ({ onRecord: () => true }),
+        })
+        .to('out', out),
+    )
+    assert.match(error.message, /state is declared here, and used in create/)
   })
 })
 

@@ -34,14 +34,19 @@ export interface DedupeOptions<T> {
 export function dedupe<T>(options: DedupeOptions<T>): OperatorSpec {
   const sizes = options.sizes ?? defaultDedupeSizes
   assert(options.horizon > 0, 'a horizon is above 0')
+  const codec = dedupeCodec(options.horizon, sizes)
   return {
     kind: 'dedupe',
     stateful: true,
     passesRows: true,
     features: [],
-    parameters: { horizonMs: options.horizon, fingerprintParts: options.fingerprintOf.length, sizes: { ...sizes } },
-    create: context =>
-      new DedupeStep(context, context.state.paged('ids', dedupeCodec(options.horizon, sizes)), options),
+    parameters: {
+      horizonMs: options.horizon,
+      fingerprintParts: options.fingerprintOf.length,
+      sizes: { ...sizes },
+      codec: `${codec.name}@${codec.version}`,
+    },
+    create: context => new DedupeStep(context, context.state.paged('ids', codec), options),
   }
 }
 

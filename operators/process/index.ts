@@ -4,7 +4,7 @@
  * Invariants: state is declared once, when the step is created; `onRecord` is retried with the same record after a full
  * output or a state miss, and what it emitted before does not go out twice.
  */
-import type { EventTimeMs } from '../../kernel/index.js'
+import { AssertionError, type EventTimeMs } from '../../kernel/index.js'
 import type { StateFactory, Timers } from '../../state/index.js'
 import { OutputAdapter } from '../adapter.js'
 import type { Operator, OperatorSpec, Row, RowOutput, StepContext } from '../contract.js'
@@ -15,7 +15,10 @@ export interface ProcessContext<S> {
 }
 
 export interface ProcessSpec<In, Out, S> {
-  /** Declares the step's state: `state => ({ total: state.value('total', int64) })`. */
+  /**
+   * Declares the step's state: `state => ({ total: state.value('total', intCodec) })`. Declares and nothing else: it is
+   * called when the topology is built, for the fingerprint, and again for each slot.
+   */
   readonly state: (factory: StateFactory) => S
   readonly create: (context: ProcessContext<S>) => Operator<In, Out>
   /** Anything that changes results, for the topology fingerprint. */
@@ -27,7 +30,7 @@ export function process<In, Out, S>(spec: ProcessSpec<In, Out, S>): OperatorSpec
     kind: 'process',
     stateful: true,
     features: [],
-    parameters: spec.parameters ?? {},
+    parameters: { ...spec.parameters, state: declaredState(spec.state) },
     create: (context: StepContext) => {
       const operator = spec.create({ state: spec.state(context.state), timers: context.timers })
       const adapter = new OutputAdapter<Out>(context)
@@ -69,3 +72,25 @@ export function process<In, Out, S>(spec: ProcessSpec<In, Out, S>): OperatorSpec
     },
   }
 }
+
+/** Names and codecs of the state that a step declares: another codec is another topology. */
+function declaredState(declare: (factory: StateFactory) => unknown): readonly string[] {
+  const declared: string[] = []
+  const note =
+    (kind: string) =>
+    (name: string, codec: { readonly name: string; readonly version: number }): never => {
+      declared.push(`${kind} ${name} ${codec.name}@${codec.version}`)
+      return unusable as never
+    }
+  declare({ value: note('value'), map: note('map'), paged: note('paged') })
+  return declared
+}
+
+const unusable = new Proxy(
+  {},
+  {
+    get: () => {
+      throw new AssertionError('state is declared here, and used in create')
+    },
+  },
+)

@@ -64,9 +64,7 @@ const defaultEarlyLabelsMax = 64
 /** Times that the stored format takes: about 1,100 years to both sides of 1970. */
 const timeMax = 2 ** 45
 
-export function velocity<V extends Readonly<Record<string, (record: T) => number>>, T, L = never>(
-  spec: VelocitySpec<V, T, L>,
-): OperatorSpec {
+export function velocity<V extends VelocityValues<T>, T, L = never>(spec: VelocitySpec<V, T, L>): OperatorSpec {
   const names = Object.keys(spec.features)
   const features = names.map(name => spec.features[name]!)
   assert(names.length > 0 || spec.lateAfter !== undefined, 'a velocity step has features, or tells what is late')
@@ -85,6 +83,7 @@ export function velocity<V extends Readonly<Record<string, (record: T) => number
     earlyLabelsMax: spec.earlyLabelsMax ?? defaultEarlyLabelsMax,
     ...(spec.sizes && { sizes: spec.sizes }),
   })
+  const codec = reservoirCodec(shape)
   return {
     kind: 'velocity',
     stateful: true,
@@ -98,11 +97,12 @@ export function velocity<V extends Readonly<Record<string, (record: T) => number
       labels: shape.labelled,
       earlyLabelsMax: shape.earlyLabelsMax,
       sizes: { ...shape.sizes },
+      codec: `${codec.name}@${codec.version}`,
     },
     create: context =>
       new VelocityStep<T, L>(
         context,
-        context.state.paged('events', reservoirCodec(shape)),
+        context.state.paged('events', codec),
         valueNames.map(name => ({ name, of: spec.values[name]! })),
         new FeatureProgram(
           shape,

@@ -198,8 +198,3 @@ class MemoryBackend implements StateBackend {
     this.#disk.release(this)
   }
 }
-
-/** A backend on a disk of its own. */
-export function memoryBackend(): StateBackend {
-  return new MemoryDisk().open()
-}
