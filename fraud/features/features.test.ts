@@ -64,6 +64,7 @@ test('a mistake is refused by the path where it stands', () => {
   refused(document([velocity], { feature_set_version: '' }), '$.feature_set_version')
   refused(document([velocity, velocity]), '$.features[1].name')
   refused(document([{ ...velocity, name: 'has space' }]), '$.features[0].name')
+  refused(document([{ ...velocity, name: '__proto__' }]), '$.features[0].name')
   refused(document([{ ...velocity, kind: 'velocty' }]), '$.features[0].kind')
   refused(document([{ ...velocity, window_days: 1.5 }]), '$.features[0].window_days')
   refused(document([{ ...velocity, window_days: 0 }]), '$.features[0].window_days')

@@ -39,12 +39,15 @@ export function featureNames(set: FeatureSet): readonly string[] {
   return set.features.map(feature => feature.name)
 }
 
+/** Names become keys of plain objects on the way to JSON and to the engine: `__proto__` would be no key there. */
+const featureName = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,63}$/
+
 function parseFeature(node: JsonNode): Feature {
   const kind = node
     .object(['name', 'kind', 'entity', 'aggregate', 'window_days', 'delay_days', 'include_current'])
     .get('kind')
     .oneOf(['amount', 'weekend', 'night', 'velocity'])
-  const name = node.get('name').text(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/)
+  const name = node.get('name').text(featureName)
   if (kind !== 'velocity') {
     node.object(['name', 'kind'])
     return { name, kind }
