@@ -17,7 +17,6 @@ example:
 
 export const configVerb: Verb = {
   name: 'config',
-  summary: 'the effective configuration, secrets masked',
   help,
   run: async (args, io) => {
     const values = parseFlags(args, { ...settingFlags, json: { type: 'boolean' } })

@@ -18,7 +18,6 @@ const newline = Buffer.from('\n')
 
 export const decisionsVerb: Verb = {
   name: 'decisions',
-  summary: 'follows the decisions of a running Weir as NDJSON',
   help,
   run: async (args, io) => {
     const values = parseFlags(args, {

@@ -18,7 +18,6 @@ example:
 
 export const describeVerb: Verb = {
   name: 'describe',
-  summary: 'the topology as text, mermaid or JSON',
   help,
   run: async (args, io) => {
     const values = parseFlags(args, { format: { type: 'string' }, json: { type: 'boolean' } })

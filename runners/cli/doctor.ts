@@ -21,7 +21,6 @@ const answerMsMax = 2_000
 
 export const doctorVerb: Verb = {
   name: 'doctor',
-  summary: 'checks what Weir needs: Node.js, port, disk, clock, model',
   help,
   run: async (args, io) => {
     const values = parseFlags(args, { ...settingFlags, json: { type: 'boolean' } })

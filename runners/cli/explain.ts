@@ -18,7 +18,6 @@ example:
 
 export const explainVerb: Verb = {
   name: 'explain',
-  summary: 'one decision in words',
   help,
   run: async (args, io) => {
     const { values, operands } = parseArguments(

@@ -31,7 +31,6 @@ example:
 
 export const generateVerb: Verb = {
   name: 'generate',
-  summary: 'simulated transactions, seeded',
   help,
   run: async (args, io) => {
     const values = parseFlags(args, {

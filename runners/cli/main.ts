@@ -101,6 +101,6 @@ export async function main(argv: readonly string[]): Promise<number> {
 function oneLine(error: unknown): string {
   const text = isWeirError(error)
     ? error.message
-    : `INTERNAL: ${messageOf(error)}; this is a bug of Weir: run again with --debug and report it`
+    : `INTERNAL_ERROR: ${messageOf(error)}; this is a bug of Weir: run again with --debug and report it`
   return text.replaceAll(/[\r\n\u2028\u2029]+/g, ' ')
 }

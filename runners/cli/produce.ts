@@ -28,7 +28,6 @@ example:
 
 export const produceVerb: Verb = {
   name: 'produce',
-  summary: 'sends a file of transactions to a running Weir',
   help,
   run: async (args, io) => {
     const values = parseFlags(args, {

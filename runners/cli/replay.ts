@@ -39,7 +39,6 @@ const heapGrowth = '--heap-growing-percent=40'
 
 export const replayVerb: Verb = {
   name: 'replay',
-  summary: 'backtest: run the topology over a file',
   help,
   run: async (args, io) => {
     const values = parseFlags(args, {

@@ -25,7 +25,6 @@ const flags: OptionTable = {
 
 export const upVerb: Verb = {
   name: 'up',
-  summary: 'all in one process, on the embedded log',
   help,
   run: async (args, io) => {
     const values = parseFlags(args, flags)

@@ -17,7 +17,6 @@ export interface VerbIo {
 
 export interface Verb {
   readonly name: string
-  readonly summary: string
   /** Shown by --help, with an example. */
   readonly help: string
   /** @returns exit code: 0 done, 1 failed; wrong usage throws USAGE */
