@@ -19,14 +19,21 @@ export function temporaryFolder(): string {
   return folder
 }
 
+/** Stopped with the test, suite or file that calls this. */
 export async function startUp(flags: readonly string[] = []): Promise<Up> {
-  const dataDir = join(temporaryFolder(), 'data')
-  const running = startWeir(['up', '--port', '0', '--data-dir', dataDir, ...flags])
+  const up = await launchUp(flags, join(temporaryFolder(), 'data'))
+  after(up.stop)
+  return up
+}
+
+/** The caller stops it. @param cwd where flags name files from; default that of the test */
+export async function launchUp(flags: readonly string[], dataDir: string, cwd?: string): Promise<Up> {
+  const args = ['up', '--port', '0', '--data-dir', dataDir, ...flags]
+  const running = startWeir(args, cwd === undefined ? {} : { cwd })
   const stop: Up['stop'] = () => {
     running.child.kill('SIGTERM')
     return running.ended
   }
-  after(stop)
   const url = await new Promise<string>((resolve, reject) => {
     let text = ''
     running.child.stdout?.on('data', (chunk: Buffer) => {
