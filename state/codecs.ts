@@ -4,10 +4,13 @@
  */
 import type { ByteReader, ByteWriter } from '../kernel/index.js'
 import type { StateCodec } from './handles.js'
+import { wellFormed } from './order.js'
 
+/** Text without lone surrogates: their UTF-8 reads back as another text. */
 export const stringCodec: StateCodec<string> = {
   name: 'string',
   version: 1,
+  accepts: value => typeof value === 'string' && wellFormed(value) === value,
   encode: (value, into) => into.string(value),
   decode: from => from.string(),
 }
@@ -16,6 +19,7 @@ export const stringCodec: StateCodec<string> = {
 export const f64Codec: StateCodec<number> = {
   name: 'f64',
   version: 1,
+  accepts: value => typeof value === 'number',
   encode: (value, into) => into.f64(Number.isNaN(value) ? Number.NaN : value),
   decode: from => from.f64(),
 }
@@ -24,6 +28,7 @@ export const f64Codec: StateCodec<number> = {
 export const intCodec: StateCodec<number> = {
   name: 'int',
   version: 1,
+  accepts: value => Number.isInteger(value) && value >= -(2 ** 52) && value < 2 ** 52,
   encode: (value, into) => into.zigzag(value),
   decode: from => from.zigzag(),
 }
@@ -31,6 +36,7 @@ export const intCodec: StateCodec<number> = {
 export const booleanCodec: StateCodec<boolean> = {
   name: 'boolean',
   version: 1,
+  accepts: value => typeof value === 'boolean',
   encode: (value, into) => into.u8(value ? 1 : 0),
   decode: from => from.u8() === 1,
 }
@@ -38,6 +44,7 @@ export const booleanCodec: StateCodec<boolean> = {
 export const bytesCodec: StateCodec<Uint8Array> = {
   name: 'bytes',
   version: 1,
+  accepts: value => value instanceof Uint8Array,
   encode: (value, into) => into.blob(value),
   // a copy: the reader's buffer may be a whole block
   decode: from => Uint8Array.from(from.blob()),
@@ -47,6 +54,7 @@ export function listOf<V>(item: StateCodec<V>): StateCodec<readonly V[]> {
   return {
     name: `list<${item.name}@${item.version}>`,
     version: 1,
+    accepts: values => Array.isArray(values) && values.every(value => item.accepts?.(value) ?? true),
     encode(values, into) {
       into.varint(values.length)
       for (const value of values) item.encode(value, into)
@@ -65,6 +73,7 @@ export function optional<V>(item: StateCodec<V>): StateCodec<V | null> {
   return {
     name: `optional<${item.name}@${item.version}>`,
     version: 1,
+    accepts: value => value === null || (item.accepts?.(value) ?? true),
     encode(value, into) {
       into.u8(value === null ? 0 : 1)
       if (value !== null) item.encode(value, into)
@@ -79,6 +88,10 @@ export function recordOf<R extends object>(fields: { readonly [K in keyof R]: St
   return {
     name: `record<${codecs.map(([name, codec]) => `${name}:${codec.name}@${codec.version}`).join(',')}>`,
     version: 1,
+    accepts: value =>
+      typeof value === 'object' &&
+      value !== null &&
+      codecs.every(([name, codec]) => codec.accepts?.(value[name as keyof R]) ?? true),
     encode(value: R, into: ByteWriter) {
       for (const [name, codec] of codecs) codec.encode(value[name as keyof R], into)
     },

@@ -14,8 +14,19 @@ import type { ByteReader, ByteWriter, EventTimeMs } from '../kernel/index.js'
 export interface StateCodec<V> {
   readonly name: string
   readonly version: number
+  /**
+   * Whether `encode` takes the value and `decode` gives it back: asked when it is set. What is found out at the write-back
+   * only fails the slot, because no record can be left out any more (I7).
+   */
+  accepts?(value: V): boolean
   encode(value: V, into: ByteWriter): void
   decode(from: ByteReader): V
+}
+
+/** @throws TypeError for a value that the codec does not take */
+export function checkAccepted<V>(state: string, codec: StateCodec<V>, value: V): void {
+  if (codec.accepts === undefined || codec.accepts(value)) return
+  throw new TypeError(`state '${state}': ${codec.name} does not take ${typeof value} ${String(value).slice(0, 40)}`)
 }
 
 export interface ValueState<V> {

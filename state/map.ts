@@ -7,7 +7,7 @@
  */
 import { assert, ByteReader } from '../kernel/index.js'
 import { type Cell, currentEntry, type HandleCore, type KeyEntry, resize, type StepScope } from './entry.js'
-import type { MapState, StateCodec } from './handles.js'
+import { checkAccepted, type MapState, type StateCodec } from './handles.js'
 import { checkKeyLength, lengthPrefixed } from './keys.js'
 import { compareUtf8, wellFormed } from './order.js'
 import type { EntrySink } from './serialise.js'
@@ -39,6 +39,7 @@ export class MapHandle<V> implements MapState<V>, HandleCore {
 
   set(subKey: string, value: V): void {
     assert(value !== undefined, `state '${this.name}': undefined is no value, use delete`)
+    checkAccepted(this.name, this.codec, value)
     this.#cell().change(subKey, value)
   }
 

@@ -1,7 +1,7 @@
 /** One value a key. */
 import { assert, ByteReader } from '../kernel/index.js'
 import { type Cell, currentEntry, type HandleCore, type KeyEntry, resize, type StepScope } from './entry.js'
-import type { StateCodec, ValueState } from './handles.js'
+import { checkAccepted, type StateCodec, type ValueState } from './handles.js'
 import { lengthPrefixed } from './keys.js'
 import type { EntrySink } from './serialise.js'
 import type { Undoable } from './undo.js'
@@ -31,6 +31,7 @@ export class ValueHandle<V> implements ValueState<V>, HandleCore {
 
   set(value: V): void {
     assert(value !== undefined, `state '${this.name}': undefined is no value, use clear`)
+    checkAccepted(this.name, this.codec, value)
     this.#change(value)
   }
 

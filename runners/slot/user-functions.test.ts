@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { days, eventTime } from '../../kernel/index.js'
 import { count } from '../../operators/index.js'
+import { intCodec, type ValueState } from '../../state/index.js'
 import { TopologyDriver } from '../../testing/index.js'
 import { json, type Stream, type Topology, toJson, topology } from '../../topology/index.js'
 
@@ -86,6 +87,24 @@ describe('a record', () => {
     await using driver = await TopologyDriver.start(app)
     await driver.send('in', [{ who: longest, atMs }])
     assert.equal((await driver.read('out')).length, 1)
+  })
+
+  it('that makes state which its codec does not take', async () => {
+    const build = (app: Topology): void =>
+      from(app)
+        .keyBy('by-who', p => p.who)
+        .process<Payment, ValueState<number>>('last', {
+          state: factory => factory.value('ms', intCodec),
+          create: ({ state }) => ({
+            onRecord(p, _, out) {
+              state.set(p.who === 'bad' ? Number.NaN : p.atMs)
+              return out.emit(p)
+            },
+          }),
+        })
+        .to('out', plain)
+    const letter = await letterOf(build, { who: 'bad', atMs })
+    assert.match(letter.message, /step 'last' threw: state 'ms': int does not take number NaN/)
   })
 
   it('that cannot be encoded', async () => {
