@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { fakeWeir, problem } from '../client/testing/fake-weir.js'
 import { errorLine, errorShape, startWeir, weir } from '../replay/testing/cli.js'
 import { startUp, temporaryFolder } from './testing/up.js'
 
@@ -64,6 +65,25 @@ describe('weir produce', () => {
     const none = await weir(['produce', '--input', join(folder, 'none.csv'), ...at])
     assert.deepEqual([none.code, none.stdout], [1, ''])
     assert.match(errorLine(none), /^INPUT_UNREADABLE: /)
+  })
+})
+
+describe('weir produce against a server that fails', () => {
+  it('names the lines, prints the summary, and its exit code is 1', async () => {
+    const fake = await fakeWeir()
+    fake.onPost = () => problem(500, 'INTERNAL_ERROR')
+    const path = csv(payment('s1'))
+    const ended = await weir(['produce', '--format', 'handbook', '--json', '--input', path, '--url', fake.url])
+    assert.equal(ended.code, 1)
+    assert.equal((JSON.parse(ended.stdout) as { failed: number }).failed, 1)
+    assert.match(errorLine(ended), /^line 2: INTERNAL_ERROR: said INTERNAL_ERROR; /)
+  })
+
+  it('sends the token of the environment', async () => {
+    const fake = await fakeWeir()
+    const args = ['produce', '--format', 'handbook', '--input', csv(payment('s2')), '--url', fake.url]
+    await weir(args, { env: { WEIR_TOKEN: 'a-token' } })
+    assert.equal(fake.received[0]?.headers.authorization, 'Bearer a-token')
   })
 })
 

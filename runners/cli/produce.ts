@@ -1,4 +1,3 @@
-import { WeirError } from '../../kernel/index.js'
 import { type ProduceSummary, produce } from '../client/index.js'
 import { textOf } from '../config/index.js'
 import { createProgress } from '../replay/index.js'
@@ -14,7 +13,7 @@ safe: a transaction that Weir knows makes no second decision.
   --input FILE        csv, csv.gz, ndjson or ndjson.gz
   --format FORMAT     handbook: the columns of the Fraud-Detection-Handbook; transactions (default): Weir's own records
   --currency CODE     of Handbook amounts; default EUR
-  --concurrency N     requests under way at once, 1 to 1024, default 16
+  --concurrency N     requests under way at once, 1 to 1024, default 64
   --rate N            transactions a second, at most; default as fast as Weir takes them
 ${clientHelp}
   --json              the summary as JSON
@@ -39,7 +38,7 @@ export const produceVerb: Verb = {
       rate: { type: 'string' },
       json: { type: 'boolean' },
     })
-    const concurrency = wholeNumber(values, 'concurrency', { min: 1, max: 1_024, fallback: 16 })
+    const concurrency = wholeNumber(values, 'concurrency', { min: 1, max: 1_024, fallback: 64 })
     const rate = wholeNumber(values, 'rate', { min: 1, max: 1_000_000, fallback: 1 })
     const job = {
       input: required(values, 'input'),
@@ -64,11 +63,8 @@ export const produceVerb: Verb = {
       }).finally(() => progress.finish())
       io.out(values.json === true ? `${JSON.stringify(summary)}\n` : inWords(summary))
       if (stopped !== undefined) throw stopped
-      if (summary.failed + summary.labels_failed === 0) return 0
-      throw new WeirError(
-        'UNREACHABLE',
-        `${summary.failed} transactions and ${summary.labels_failed} labels got no answer that is one`,
-      )
+      // each of them was named on stderr
+      return summary.failed + summary.labels_failed === 0 ? 0 : 1
     } finally {
       client.close()
     }
