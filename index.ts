@@ -1,6 +1,29 @@
 /** Weir's public surface for topologies of your own. */
 export * from './kernel/index.js'
-export { count, fraudShare, mean, type Operator, type Output, type ProcessSpec, sum } from './operators/index.js'
+export {
+  type ClosedSides,
+  count,
+  type DedupeOptions,
+  type Feature,
+  fraudShare,
+  mean,
+  type Operator,
+  type OperatorSpec,
+  type Output,
+  type ProcessContext,
+  type ProcessSpec,
+  type Row,
+  RowFlag,
+  type RowOutput,
+  type SourcePosition,
+  type StepContext,
+  type StepRuntime,
+  sum,
+  type VelocityLabels,
+  type VelocityOptions,
+} from './operators/index.js'
+export { RecordError } from './schemas/avro/index.js'
+export type { Explanation, Model, ModelContract, ScoreReport } from './scoring/index.js'
 export {
   booleanCodec,
   bytesCodec,
