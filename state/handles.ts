@@ -57,8 +57,11 @@ export interface PagedObject {
   /**
    * Event time, ms, computed from the root alone. Once the store's expiry clock has passed it, the key is entered as if it
    * had never been seen: `PagedCodec.create` makes a new object, and the old one's pages go with the next save.
+   * An object that can expire writes its root with every save.
+   * @param touchedAt where the clock stood when the object was last touched, -Infinity before it moved: a key whose own
+   * times lie far behind the clock must not expire as soon as it is written
    */
-  expiresAt?(): EventTimeMs
+  expiresAt?(touchedAt: number): EventTimeMs
 }
 
 export interface PageWriter {

@@ -6,7 +6,7 @@
  * object that follows it; 3. a stored object that can expire has at least one entry in the expiry index, at or before the
  * day on which it expires (expiry.ts moves it on).
  */
-import { ByteReader, type ByteWriter, WeirError } from '../kernel/index.js'
+import { assert, ByteReader, type ByteWriter, WeirError } from '../kernel/index.js'
 import { type Cell, currentEntry, type HandleCore, type KeyEntry, resize, type StepScope } from './entry.js'
 import { expiryDay } from './expiry.js'
 import type { PagedCodec, PagedObject, PagedState, PageSource, PageWriter } from './handles.js'
@@ -16,8 +16,9 @@ import type { EntrySink } from './serialise.js'
 const cellBytes = 150
 const rangeEntriesMax = 4_096
 
-/** First byte of a root: whether the expiry index has the object. */
+/** First byte of a root, bit 0: the expiry index has the object. Bit 1: the clock of the last touch follows. */
 const armedFlag = 1
+const touchedFlag = 2
 
 export class PagedHandle<O extends PagedObject> implements PagedState<O>, HandleCore {
   readonly name: string
@@ -43,6 +44,7 @@ export class PagedHandle<O extends PagedObject> implements PagedState<O>, Handle
     const entry = currentEntry(this.scope)
     const cell = entry.cells[this.#index] as PagedCell<O>
     this.scope.markDirty(entry, cell)
+    cell.touchedAt = this.scope.core.expiryClock
     cell.measure()
   }
 
@@ -65,6 +67,8 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
   bytes = cellBytes
   /** The expiry index has an entry for this object. */
   armed = false
+  /** Where the expiry clock stood at the last touch. */
+  touchedAt = Number.NEGATIVE_INFINITY
   /** The backend, or what is on its way there, has a root. */
   #stored = false
   /** Pages read for the running call. */
@@ -86,7 +90,9 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
 
   load(root: Buffer): void {
     const from = new ByteReader(root)
-    this.armed = from.u8() === armedFlag
+    const flags = from.u8()
+    this.armed = (flags & armedFlag) !== 0
+    this.touchedAt = (flags & touchedFlag) === 0 ? Number.NEGATIVE_INFINITY : from.f64()
     this.object = this.#handle.codec.load(from, this)
     this.#stored = true
     this.bytes = cellBytes + this.object.bytesInMemory
@@ -128,10 +134,14 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
     this.#loaded.set(id, bytes)
   }
 
+  /** Event time after which the object counts as absent; Infinity when it never does. */
+  deadline(): number {
+    return this.object?.expiresAt?.(this.touchedAt) ?? Number.POSITIVE_INFINITY
+  }
+
   /** True when the object counts as absent from now on. */
   expired(): boolean {
-    const object = this.object
-    return object?.expiresAt !== undefined && object.expiresAt() < this.#handle.scope.core.expiryClock
+    return this.deadline() < this.#handle.scope.core.expiryClock
   }
 
   /**
@@ -196,11 +206,12 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
       return
     }
     if (object.expiresAt !== undefined && !this.armed) {
-      sink.armExpiry(expiryDay(object.expiresAt()), suffix)
+      sink.armExpiry(expiryDay(this.deadline()), suffix)
       this.armed = true
     }
     const writer = new CellWriter(sink, suffix, this)
     object.save(writer)
+    assert(object.expiresAt === undefined || writer.wroteRoot || writer.deletedRoot, 'what can expire writes its root')
     if (writer.wroteRoot) this.#stored = true
     if (writer.deletedRoot) {
       this.object = undefined
@@ -213,11 +224,11 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
 class CellWriter implements PageWriter {
   readonly #sink: EntrySink
   readonly #suffix: Buffer
-  readonly #cell: Cell & { readonly armed: boolean }
+  readonly #cell: Cell & { readonly armed: boolean; readonly touchedAt: number }
   wroteRoot = false
   deletedRoot = false
 
-  constructor(sink: EntrySink, suffix: Buffer, cell: Cell & { readonly armed: boolean }) {
+  constructor(sink: EntrySink, suffix: Buffer, cell: Cell & { readonly armed: boolean; readonly touchedAt: number }) {
     this.#sink = sink
     this.#suffix = suffix
     this.#cell = cell
@@ -225,7 +236,10 @@ class CellWriter implements PageWriter {
 
   root(encode: (into: ByteWriter) => void): void {
     const into = this.#sink.scratch()
-    into.u8(this.#cell.armed ? armedFlag : 0)
+    const { armed, touchedAt } = this.#cell
+    const touched = touchedAt !== Number.NEGATIVE_INFINITY
+    into.u8((armed ? armedFlag : 0) | (touched ? touchedFlag : 0))
+    if (touched) into.f64(touchedAt)
     encode(into)
     this.#sink.putRoot(this.#suffix)
     this.wroteRoot = true

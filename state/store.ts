@@ -233,7 +233,7 @@ export class StateStore {
     for (const entry of due) {
       const cell = this.#steps.get(entry.at.step)!.cellOf(entry.at.key, entry.handle)
       const found = cell instanceof PagedCell ? await cell.sweep() : 'absent'
-      if (found === 'kept') this.#expiry.move(entry, (cell as PagedCell<PagedObject>).object!.expiresAt!())
+      if (found === 'kept') this.#expiry.move(entry, (cell as PagedCell<PagedObject>).deadline())
       else this.#expiry.remove(entry)
       if (found === 'removed') removed++
     }

@@ -65,8 +65,8 @@ export class DedupeIndex implements PagedObject {
   }
 
   /** After this time it remembers nothing. */
-  expiresAt(): EventTimeMs {
-    return eventTime(this.#time + this.#horizonMs)
+  expiresAt(touchedAt: number): EventTimeMs {
+    return eventTime(Math.max(this.#time, touchedAt) + this.#horizonMs)
   }
 
   /** @param time of the record that carries the id @throws StateMiss */

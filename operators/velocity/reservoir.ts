@@ -80,8 +80,8 @@ export class Reservoir implements PagedObject {
   }
 
   /** When nothing it holds can matter to an event that is not itself too late. */
-  expiresAt(): EventTimeMs {
-    return eventTime(Math.max(this.#time, this.#early.latest()) + this.#shape.retentionMs)
+  expiresAt(touchedAt: number): EventTimeMs {
+    return eventTime(Math.max(this.#time, this.#early.latest(), touchedAt) + this.#shape.retentionMs)
   }
 
   get bytesInMemory(): number {
@@ -125,6 +125,8 @@ export class Reservoir implements PagedObject {
   prepareInsert(time: number, idHigh: number, idLow: number): void {
     const early = this.#early.matching(time, idHigh, idLow)
     for (const label of early) this.#transitions.prepareAdd(label.availableAt)
+    // A waiting label is then joined by a look-up, which must find its pages here (invariant 3).
+    if (early.length > 0) this.#tree.find(time, idHigh, idLow)
     if (!this.#tree.isEmpty && time < this.#head.first) this.#tree.prepareInsert(time)
     else if (this.#head.count >= this.#shape.sizes.headEventsMax) this.#tree.prepareAppend()
   }

@@ -12,7 +12,16 @@
  *   I7 a record on which an operator throws is left out of a second run and dead-lettered, a bounded number of times.
  * Calls must not overlap: one `step` at a time.
  */
-import { assert, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
+import {
+  assert,
+  beginningOfTime,
+  defined,
+  type EventTimeMs,
+  eventTime,
+  isWeirError,
+  messageOf,
+  WeirError,
+} from '../../kernel/index.js'
 import type { LogCommitter, LogReader, Position } from '../../log/index.js'
 import { Clocks, slotWatermark } from './clocks.js'
 import { deadLetterAppends, hashOutputs, SinkWriter } from './egress.js'
@@ -23,6 +32,7 @@ import {
   type GenesisRecord,
   type JournalHead,
   journalTopicOf,
+  type PartitionClock,
   type PartitionOffset,
   readJournal,
 } from './journal.js'
@@ -44,6 +54,8 @@ interface Running {
   epoch: number
   hash: string
   counts: Map<string, number>
+  /** Of the slot, after the last committed epoch. */
+  watermark: EventTimeMs
   positions: Map<string, PartitionOffset>
 }
 
@@ -185,7 +197,7 @@ export class Slot {
     const { plan, store } = this.#options
     const nowMs = this.#options.clock.nowMs()
     const clocks = running.clocks.after(input.watermarks, nowMs, this.#limits.idleAfterMs)
-    const watermark = slotWatermark(clocks)
+    const watermark = advanced(running.watermark, clocks)
     await running.pipeline.run(input.rows, { watermark }, 'live')
     this.#crashAt('operators-done')
 
@@ -250,6 +262,7 @@ export class Slot {
     running.epoch = record.epoch
     running.hash = hash
     running.clocks.restore(record.clocks)
+    running.watermark = advanced(running.watermark, record.clocks)
     for (const range of record.inputs) {
       running.positions.set(`${range.topic}/${range.partition}`, {
         topic: range.topic,
@@ -395,6 +408,7 @@ export class Slot {
       epoch: 0,
       hash: head.genesisHash,
       counts: new Map(),
+      watermark: beginningOfTime,
       positions: new Map(start.map(position => [`${position.topic}/${position.partition}`, position])),
     }
     let epochs = 0
@@ -436,7 +450,7 @@ export class Slot {
         )
       }
     })
-    await running.pipeline.run(input.rows, { watermark: slotWatermark(record.clocks) }, 'suppressed')
+    await running.pipeline.run(input.rows, { watermark: advanced(running.watermark, record.clocks) }, 'suppressed')
     return input.records
   }
 
@@ -451,6 +465,11 @@ export class Slot {
   #crashAt(point: CrashPoint): void {
     this.#options.crashAt?.(point)
   }
+}
+
+/** A partition that was idle and speaks again may be behind: the slot's watermark does not go back with it. */
+function advanced(from: EventTimeMs, clocks: readonly PartitionClock[]): EventTimeMs {
+  return eventTime(Math.max(from, slotWatermark(clocks)))
 }
 
 /** Worth another try from the committed position (I5). A fenced slot is not: somebody else runs it. */

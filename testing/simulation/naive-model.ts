@@ -56,6 +56,7 @@ export function predict(history: readonly EpochSlice[], partitionsOf: (topic: st
   const watch = new NaiveWatch()
   const outputs: ExpectedOutput[] = []
   const letterLines: string[] = []
+  let watermark = Number.NEGATIVE_INFINITY
   for (const { record, payments, verdicts, letters } of epochs) {
     const put = (topic: string, key: string, value: ExpectedOutput['value']): void => {
       const partition = positiveMurmur2(Buffer.from(key)) % partitionsOf(topic)
@@ -85,7 +86,8 @@ export function predict(history: readonly EpochSlice[], partitionsOf: (topic: st
       for (const leg of legsOf(payment)) put(topics.legs, customer_id, leg)
       if (payment.amount_minor >= largeAmount) put(topics.large, customer_id, payment)
     }
-    for (const alert of watch.watermark(slotWatermark(record))) put(topics.alerts, alert.who, alert)
+    watermark = Math.max(watermark, slotWatermark(record))
+    for (const alert of watch.watermark(watermark)) put(topics.alerts, alert.who, alert)
     for (const { letter, partition } of letters) {
       const to = partition % partitionsOf(topics.deadLetters)
       outputs.push({ epoch: record.epoch, topic: topics.deadLetters, partition: to, value: letter })

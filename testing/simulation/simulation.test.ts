@@ -21,6 +21,13 @@ it(`the slot differs from the oracle in none of ${seeds} seeds`, async () => {
   )
 })
 
+/** Seeds at which an early label's page had to be loaded after the event was inserted: it was decided twice. */
+const found = [316, 358, 391, 396, 423, 437]
+
+it('seeds that found a difference once find none any more', async () => {
+  for (const seed of found) await runSeed(seed, new Hits())
+})
+
 it('a seed decides everything', async () => {
   const [first, second] = [new Hits(), new Hits()]
   await runSeed(17, first)
