@@ -13,6 +13,7 @@ const readme = readFileSync(repositoryFile('README.md'), 'utf8')
 const notRun: Readonly<Record<string, string>> = {
   'npm run setup': 'it made the build that runs this test',
   'npm test': 'it runs this test',
+  'npm start -- --traffic 200': 'it does not end by itself; the tests of examples and tutorial run weir up',
 }
 
 /** What `npx --no-install weir` runs in a clone. */
