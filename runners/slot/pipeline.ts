@@ -343,10 +343,20 @@ export class Pipeline {
     if (rows.length === 0) return
     const model = this.#modelOf(node)
     this.#phases.start('score')
-    const { failedRows } = await model.score(rows, defined(this.#columns.get(node.name), node.name))
+    const failedRows = await this.#scored(model, rows, defined(this.#columns.get(node.name), node.name))
     if (failedRows > 0) {
       for (const row of rows) if (Number.isNaN(row.score)) this.#scoringFailed.add(row)
       this.#counts.set('scoring_failed', (this.#counts.get('scoring_failed') ?? 0) + failedRows)
+    }
+  }
+
+  /** A model says what it could not score; one that throws all the same has scored nothing, and no decision is lost. */
+  async #scored(model: Model, rows: readonly Row[], columns: Int32Array): Promise<number> {
+    try {
+      return (await model.score(rows, columns)).failedRows
+    } catch {
+      for (const row of rows) row.score = Number.NaN
+      return rows.length
     }
   }
 

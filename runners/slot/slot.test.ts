@@ -285,6 +285,15 @@ describe('a model', () => {
     )
   })
 
+  it('that throws makes degraded decisions, too', async () => {
+    const models = fakeModel(() => {
+      throw new Error('against its contract')
+    })
+    const driver = await start({ models })
+    await driver.send('payments', [payment('a')])
+    assert.deepEqual(await driver.read('decisions'), [{ id: 'a', n: 1, score: null, degraded: true }])
+  })
+
   it('that nobody wired is an error before the first record', async () => {
     await assert.rejects(start({ models: new Map() }), { code: 'UNKNOWN_MODEL' })
   })
