@@ -1,4 +1,3 @@
-import { setFlagsFromString } from 'node:v8'
 import { systemClock, WeirError } from '../../kernel/index.js'
 import { createProgress, type ReplayArguments, type ReplaySummary, replay } from '../replay/index.js'
 import { oneOf, parseFlags, required, text, type Verb, wholeNumber } from './verb.js'
@@ -15,7 +14,7 @@ Runs the fraud topology over a file of transactions and writes one decision for 
   --model FILE|none   a model.onnx with its model.json beside it; default the bundled one
   --rules FILE        a rule set; default the bundled one
   --features FILE     a feature set; default the bundled one
-  --cache-mb N        bound of the state cache, default 64
+  --cache-mb N        bound of the state cache, default 96
   --epoch-records N   records in an epoch, at most; changes no byte, only how much an interrupted replay repeats
   --fresh             start over instead of resuming an unfinished replay
   --json              the summary as JSON
@@ -28,14 +27,7 @@ example:
   npx --no-install weir replay --format handbook --input transactions.csv.gz --output decisions.ndjson
 `
 
-const cacheMbDefault = 64
-
-/**
- * V8 lets its heap grow to several times what lives in it before it looks for garbage. A cache that is full makes old
- * garbage all the time; collecting at 1.4 times what lives holds 3,000,000 transactions of 1,000,000 customers below 1 GB
- * (memory.services.test.ts), and cost no time that could be measured.
- */
-const heapGrowth = '--heap-growing-percent=40'
+const cacheMbDefault = 96
 
 export const replayVerb: Verb = {
   name: 'replay',
@@ -56,7 +48,6 @@ export const replayVerb: Verb = {
       json: { type: 'boolean' },
       profile: { type: 'boolean' },
     })
-    setFlagsFromString(heapGrowth)
     const progress = createProgress(io.err, io.interactive)
     const job: ReplayArguments = {
       input: required(values, 'input'),

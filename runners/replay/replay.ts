@@ -25,6 +25,7 @@ import { journalTopicOf, readJournal, Slot, type SlotEvent, type SlotLimits } fr
 import { fileDeadLetters } from './dead-letters.js'
 import { deadLetterPathOf, fileKind, workFolderOf } from './files.js'
 import { inputFormat } from './formats.js'
+import { HeapWatch } from './heap.js'
 import { checkSameJob, hashInput, jobIdentity, type ReplayArguments } from './job.js'
 import type { Progress } from './progress.js'
 
@@ -135,7 +136,8 @@ async function replayInto(
       })
       const interrupted = await run(slot, log, io)
       outcome = { summary: summaryOf(slot.counts), interrupted, phasesMs: slot.phases.totalsMs }
-      await slot.close()
+      // A finished replay removes its state: writing it back would be work for nothing.
+      await slot.close({ keepState: interrupted })
     } finally {
       await backend.close()
     }
@@ -152,10 +154,12 @@ async function replayInto(
 
 /** @returns true when it was stopped before the end */
 async function run(slot: Slot, log: FileLog, io: ReplayIo): Promise<boolean> {
+  const heap = new HeapWatch()
   await slot.start()
   let records = 0
   while (!io.signal.aborted) {
     const result = await slot.step()
+    heap.look()
     if (result.kind === 'finished') return false
     if (result.kind === 'committed') records += result.records
     const { bytesRead, bytesTotal } = log.progress()
@@ -195,11 +199,12 @@ async function openState(directory: string, warn: (text: string) => void): Promi
 }
 
 /**
- * What is dirty cannot be evicted, so that it may be half of the cache. Short epochs are written back as often as
- * long ones, counted in epochs.
+ * What is dirty cannot be evicted. Three quarters of the cache may be: keys that come again and again (the published data's take 53 MB) are then written
+ * once in `recordsPerWriteBackMax` records, not each time that half of them have been touched. Short epochs are written back
+ * as often as long ones, counted in epochs.
  */
 function limitsOf({ cacheMb, epochRecords }: ReplayArguments): Partial<SlotLimits> {
-  const limits = { dirtyBytesMax: cacheMb * (1 << 19) }
+  const limits = { dirtyBytesMax: cacheMb * (3 << 18) }
   if (epochRecords === undefined) return limits
   return { ...limits, epochRecordsMax: epochRecords, recordsPerWriteBackMax: epochRecords * epochsPerWriteBack }
 }

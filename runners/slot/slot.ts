@@ -127,13 +127,13 @@ export class Slot {
     }
   }
 
-  /** Stops reading, writes state back, and lets go of the log. */
-  async close(): Promise<void> {
+  /** Stops reading, writes state back unless nobody will want it, and lets go of the log. */
+  async close(options: { readonly keepState: boolean } = { keepState: true }): Promise<void> {
     if (this.#lifecycle.state === 'closed') return
     try {
       if (this.#lifecycle.state === 'running') {
         this.#lifecycle.transition('draining')
-        await this.#writeBack(defined(this.#running, 'running slot'))
+        if (options.keepState) await this.#writeBack(defined(this.#running, 'running slot'))
       }
     } finally {
       await this.#letGo()
