@@ -1,9 +1,9 @@
 /** Rounds of load, kill -9 and restart on one data directory, then the verdict over all of them. */
 
 import { seededRandom } from '../random/index.js'
+import { freePort, startWeir, type WeirProcess } from '../weir-process/index.js'
 import { emptyLedger, type Ledger, load } from './load.js'
 import { type Verdict, verify } from './verify.js'
-import { freePort, startWeir, type WeirProcess } from './weir-process.js'
 
 export interface RoundsOptions {
   readonly dataDir: string

@@ -51,6 +51,7 @@ export const entries: readonly RegExp[] = [
   /^testing\/index\.ts$/,
   /^runners\/cli\/main\.ts$/,
   /^benchmarks\/main\.ts$/,
+  /^benchmarks\/http\.ts$/,
   /^testing\/simulation\/main\.ts$/,
   /^testing\/kill\/main\.ts$/,
   /^examples\/[^/]+\.ts$/,
