@@ -230,7 +230,7 @@ function inWords(event: SlotEvent): string {
     case 'excluded':
       return `record ${event.position} is dead-lettered: ${event.message}`
     case 'model-failed':
-      return `epoch ${event.epoch}: the model failed on ${event.rows} rows; their decisions are degraded`
+      return `epoch ${event.epoch}: the model failed on ${event.rows} rows, whose decisions are degraded: ${event.message}`
     default:
       return assertNever(event)
   }

@@ -80,7 +80,7 @@ export type SlotEvent =
   | { readonly kind: 'recovering'; readonly reason: string }
   | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
   | { readonly kind: 'excluded'; readonly position: string; readonly message: string }
-  | { readonly kind: 'model-failed'; readonly rows: number; readonly epoch: number }
+  | { readonly kind: 'model-failed'; readonly rows: number; readonly epoch: number; readonly message: string }
 
 /** What an epoch made visible. Valid during the call only: buffers are used again. */
 export interface CommittedEpoch {

@@ -11,7 +11,7 @@
  */
 import { defined, type EventTimeMs, eventTime, messageOf, WeirError } from '../../kernel/index.js'
 import type { OperatorSpec, Row, RowOutput, StepContext, StepRuntime } from '../../operators/index.js'
-import { featureColumns, type Model } from '../../scoring/index.js'
+import { featureColumns, type Model, type ScoreReport } from '../../scoring/index.js'
 import { keyBytesMax, type ResidentKey, StateMiss, type StateStore, type StepState } from '../../state/index.js'
 import type {
   BoundDecide,
@@ -100,7 +100,8 @@ export class Pipeline {
   readonly #columns = new Map<string, Int32Array>()
   readonly #decides = new Map<string, BoundDecide<unknown, unknown>>()
   readonly #counts = new Map<string, number>()
-  #scoringFailed = new Set<Row>()
+  readonly #scoringFailed = new Set<Row>()
+  #scoringError: Error | null = null
   #nextOrdinal = 0
 
   constructor(
@@ -128,6 +129,11 @@ export class Pipeline {
     return this.#counts
   }
 
+  /** Why rows of the last run have no score, where the model failed. */
+  get scoringError(): Error | null {
+    return this.#scoringError
+  }
+
   /** Rows that the last run sends to a sink. */
   rowsFor(sink: SinkNode): readonly Row[] {
     return this.#rowsOf(sink.input)
@@ -141,6 +147,7 @@ export class Pipeline {
     for (const output of this.#outputs.values()) output.clear()
     this.#counts.clear()
     this.#scoringFailed.clear()
+    this.#scoringError = null
     this.#nextOrdinal = sources.reduce((sum, rows) => sum + rows.length, 0)
     const { steps, statefulEnd } = this.#plan
     const end = mode === 'suppressed' ? statefulEnd : steps.length
@@ -343,20 +350,11 @@ export class Pipeline {
     if (rows.length === 0) return
     const model = this.#modelOf(node)
     this.#phases.start('score')
-    const failedRows = await this.#scored(model, rows, defined(this.#columns.get(node.name), node.name))
+    const { failedRows, error } = await scored(model, rows, defined(this.#columns.get(node.name), node.name))
     if (failedRows > 0) {
+      this.#scoringError = error
       for (const row of rows) if (Number.isNaN(row.score)) this.#scoringFailed.add(row)
       this.#counts.set('scoring_failed', (this.#counts.get('scoring_failed') ?? 0) + failedRows)
-    }
-  }
-
-  /** A model says what it could not score; one that throws all the same has scored nothing, and no decision is lost. */
-  async #scored(model: Model, rows: readonly Row[], columns: Int32Array): Promise<number> {
-    try {
-      return (await model.score(rows, columns)).failedRows
-    } catch {
-      for (const row of rows) row.score = Number.NaN
-      return rows.length
     }
   }
 
@@ -437,6 +435,16 @@ export class Pipeline {
     const node = this.#plan.steps.find(step => step.kind === 'score')
     const contract = node === undefined ? null : this.#modelOf(node).contract
     return contract && { modelId: contract.modelId, version: contract.version }
+  }
+}
+
+/** A model says what it could not score; one that throws all the same has scored nothing, and no decision is lost. */
+async function scored(model: Model, rows: readonly Row[], columns: Int32Array): Promise<ScoreReport> {
+  try {
+    return await model.score(rows, columns)
+  } catch (error) {
+    for (const row of rows) row.score = Number.NaN
+    return { failedRows: rows.length, error: error instanceof Error ? error : new Error(messageOf(error)) }
   }
 }
 

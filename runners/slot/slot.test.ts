@@ -281,7 +281,7 @@ describe('a model', () => {
     assert.equal(driver.counts.get('scoring_failed'), 2)
     assert.deepEqual(
       events.filter(event => event.kind === 'model-failed'),
-      [{ kind: 'model-failed', rows: 2, epoch: 1 }],
+      [{ kind: 'model-failed', rows: 2, epoch: 1, message: 'out of order' }],
     )
   })
 

@@ -246,7 +246,10 @@ export class Slot {
     this.#advance(running, record, encoded.hash)
     this.#options.onCommitted?.({ record, writers: running.writers, deadLetters: input.deadLetters })
     const failedRows = running.pipeline.counts.get('scoring_failed') ?? 0
-    if (failedRows > 0) this.#options.onEvent?.({ kind: 'model-failed', rows: failedRows, epoch: record.epoch })
+    if (failedRows > 0) {
+      const message = messageOf(running.pipeline.scoringError)
+      this.#options.onEvent?.({ kind: 'model-failed', rows: failedRows, epoch: record.epoch, message })
+    }
 
     this.phases.start('write-back')
     await store.sweep(this.#limits.sweepKeysMax)
