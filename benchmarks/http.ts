@@ -3,10 +3,12 @@
  *
  *   npm run bench:http -- --seconds 15 --rates 200,1000,3000
  *
- * Latencies are measured in this process, from the moment at which a request is due (corrected for coordinated omission by
- * autocannon) to its answer; client and server share the machine. Every block has its calibration loop beside it.
+ * Open loop: requests are due at even distances, whatever became of those before, and a latency runs from that moment to the
+ * answer (no coordinated omission). Capacity is found by autocannon; at a fixed rate it sends a second's requests in one
+ * burst, which is another question. Client and server share the machine; every block has its calibration loop beside it.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
+import { Agent, request } from 'node:http'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,41 +16,37 @@ import { parseArgs } from 'node:util'
 import { freePort, startWeir } from '../testing/weir-process/index.js'
 import { calibrate } from './calibration.js'
 
-interface Request {
+interface CannonRequest {
   body: string
 }
 
-interface Options {
+interface CannonOptions {
   readonly url: string
   readonly connections: number
   readonly duration: number
-  readonly overallRate?: number
   readonly requests: readonly {
     readonly method: 'POST'
     readonly headers: Readonly<Record<string, string>>
-    readonly setupRequest: (request: Request) => Request
+    readonly setupRequest: (request: CannonRequest) => CannonRequest
   }[]
 }
 
-interface Running extends Promise<{ readonly duration: number; readonly errors: number }> {
-  on(event: 'response', listener: (client: unknown, status: number, bytes: number, ms: number) => void): void
-}
-
-const autocannon = createRequire(import.meta.url)('autocannon') as (options: Options) => Running
+const autocannon = createRequire(import.meta.url)('autocannon') as (
+  options: CannonOptions,
+) => Promise<{ readonly duration: number; readonly '2xx': number }>
 
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '10' },
     rates: { type: 'string', default: '200,1000,3000' },
-    connections: { type: 'string', default: '64' },
   },
 })
 const seconds = Number(values.seconds)
 let sent = 0
 
-function transaction(request: Request): Request {
+function transaction(): string {
   const number = sent++
-  request.body = JSON.stringify({
+  return JSON.stringify({
     transaction_id: `b-${number}`,
     event_time: Date.now(),
     customer_id: `c-${(number * 7_919) % 5_000}`,
@@ -56,34 +54,69 @@ function transaction(request: Request): Request {
     amount_minor: 100 + (number % 9_000),
     currency: 'EUR',
   })
-  return request
 }
 
 interface Block {
   readonly decided: readonly number[]
   readonly refused: readonly number[]
+  /** Other answers, and connections that broke. */
   readonly other: number
   readonly perSecond: number
 }
 
-async function drive(url: string, rate: number | undefined, connections: number): Promise<Block> {
+/** Sends `rate` requests a second at even distances and waits for all their answers. */
+async function pace(url: string, rate: number): Promise<Block> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 4_096 })
   const decided: number[] = []
   const refused: number[] = []
   let other = 0
-  const run = autocannon({
-    url: `${url}/v1/decisions`,
-    connections,
-    duration: seconds,
-    ...(rate !== undefined && { overallRate: rate }),
-    requests: [{ method: 'POST', headers: { 'content-type': 'application/json' }, setupRequest: transaction }],
-  })
-  run.on('response', (_client, status, _bytes, ms) => {
-    if (status === 200) decided.push(ms)
-    else if (status === 429 || status === 503) refused.push(ms)
-    else other++
-  })
-  const { duration, errors } = await run
-  return { decided, refused, other: other + errors, perSecond: decided.length / duration }
+  const startedAt = performance.now()
+  const one = (dueAt: number): Promise<void> =>
+    new Promise(resolve => {
+      const body = transaction()
+      const sending = request(`${url}/v1/decisions`, {
+        method: 'POST',
+        agent,
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      })
+      sending.on('response', response => {
+        response.resume()
+        response.on('end', () => {
+          const ms = performance.now() - dueAt
+          if (response.statusCode === 200) decided.push(ms)
+          else if (response.statusCode === 429 || response.statusCode === 503) refused.push(ms)
+          else other++
+          resolve()
+        })
+      })
+      sending.on('error', () => {
+        other++
+        resolve()
+      })
+      sending.end(body)
+    })
+  const all: Promise<void>[] = []
+  const total = rate * seconds
+  while (all.length < total) {
+    const dueNow = Math.min(total, Math.floor(((performance.now() - startedAt) * rate) / 1_000))
+    while (all.length < dueNow) all.push(one(startedAt + (all.length * 1_000) / rate))
+    await new Promise(resolve => setTimeout(resolve, 1))
+  }
+  const sentInS = (performance.now() - startedAt) / 1_000
+  await Promise.all(all)
+  agent.destroy()
+  return { decided, refused, other, perSecond: decided.length / sentInS }
+}
+
+/** Decisions a second when every connection sends its next request as soon as it has its answer. */
+async function capacity(url: string): Promise<number> {
+  const setupRequest = (made: CannonRequest): CannonRequest => {
+    made.body = transaction()
+    return made
+  }
+  const requests = [{ method: 'POST' as const, headers: { 'content-type': 'application/json' }, setupRequest }]
+  const result = await autocannon({ url: `${url}/v1/decisions`, connections: 128, duration: seconds, requests })
+  return result['2xx'] / result.duration
 }
 
 function quantile(numbers: readonly number[], q: number): string {
@@ -105,14 +138,13 @@ const dataDir = mkdtempSync(join(tmpdir(), 'weir-bench-http-'))
 const weir = await startWeir(dataDir, await freePort())
 try {
   process.stdout.write(`ready ${weir.readyMs.toFixed(0)} ms after the start of the process\n`)
-  await drive(weir.url, 500, 16)
-  for (const rate of values.rates.split(',').map(Number)) {
-    report(`at ${rate} a second`, await drive(weir.url, rate, Number(values.connections)), calibrate())
-  }
-  const full = await drive(weir.url, undefined, 256)
-  report('as fast as it goes', full, calibrate())
-  report('at 80 % of that', await drive(weir.url, Math.round(full.perSecond * 0.8), 256), calibrate())
-  report('at three times that', await drive(weir.url, Math.round(full.perSecond * 3), 3_000), calibrate())
+  await pace(weir.url, 300)
+  for (const rate of values.rates.split(',').map(Number))
+    report(`at ${rate} a second`, await pace(weir.url, rate), calibrate())
+  const most = Math.round(await capacity(weir.url))
+  process.stdout.write(`capacity ${most} a second\n`)
+  report('at 80 % of that', await pace(weir.url, Math.round(most * 0.8)), calibrate())
+  report('at three times that', await pace(weir.url, most * 3), calibrate())
 } finally {
   await weir.stop()
   rmSync(dataDir, { recursive: true, force: true })
