@@ -15,7 +15,7 @@ Runs the fraud topology over a file of transactions and writes one decision for 
   --rules FILE        a rule set; default the bundled one
   --features FILE     a feature set; default the bundled one
   --cache-mb N        bound of the state cache, default 96
-  --epoch-records N   records in an epoch, at most; changes no byte, only how much an interrupted replay repeats
+  --epoch-records N   records in an epoch, at most (1 to 16,384); changes no byte, only how much an interrupted replay repeats
   --fresh             start over instead of resuming an unfinished replay
   --json              the summary as JSON
   --profile           where the time went, as a line of JSON on stderr
@@ -62,7 +62,8 @@ export const replayVerb: Verb = {
       epochRecords:
         values['epoch-records'] === undefined
           ? undefined
-          : wholeNumber(values, 'epoch-records', { min: 1, max: 65_536, fallback: 1 }),
+          : // a decision encoder holds no more
+            wholeNumber(values, 'epoch-records', { min: 1, max: 16_384, fallback: 1 }),
       fresh: values.fresh === true,
       // Without a key of the deployment's own, tokens are stable but guessable: docs/security.md.
       cardKey: process.env.WEIR_CARD_KEY ?? 'weir-development-card-key',
