@@ -71,9 +71,13 @@ export class DecisionView {
     await this.#reader.close()
   }
 
-  /** One fold at a time; who comes meanwhile waits for it and then looks whether more has come. */
+  /**
+   * One fold at a time; who comes meanwhile waits for it and then looks whether more has come. Where the reader stands tells
+   * nothing during a fold: it moves before the entries are written.
+   */
   async #foldToEnd(): Promise<void> {
-    while (!(await this.#isAtEnd())) {
+    for (;;) {
+      if (this.#folding === undefined && (await this.#isAtEnd())) return
       this.#folding ??= this.#foldOnce().finally(() => {
         this.#folding = undefined
       })
@@ -81,6 +85,7 @@ export class DecisionView {
     }
   }
 
+  /** Of the positions at the time of the call. */
   async #isAtEnd(): Promise<boolean> {
     for (const position of this.#reader.positions()) {
       if (position.offset < (await this.#log.range(position)).latest) return false
