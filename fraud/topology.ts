@@ -69,7 +69,7 @@ export function fraudTopology(options: FraudOptions): Topology {
     horizon: dedupeHorizon(featureSet),
   }
   const payments = options.repeats
-    ? splitRepeats(arrived.dedupeSplit('dedupe', identity), options.repeats)
+    ? splitRepeats(options.app, arrived.dedupeSplit('dedupe', identity), options.repeats)
     : arrived.dedupe('dedupe', identity)
   const known = payments.flatMap('known-labels', knownLabel)
   const allLabels = labels ? known.merge('all-labels', labels) : known
@@ -108,15 +108,16 @@ export function fraudTopology(options: FraudOptions): Topology {
 }
 
 function splitRepeats<S>(
+  app: string,
   split: { readonly firsts: S; readonly repeats: Stream<Repeat<ArrivedTransaction>> },
   format: SinkFormat<Repeat<ArrivedTransaction>>,
 ): S {
-  split.repeats.to(repeatsTopic, format, 'repeats')
+  split.repeats.to(repeatsTopicOf(app), format, 'repeats')
   return split.firsts
 }
 
 /** Internal: one record for each repeated transaction, for the edge that waits for it. */
-export const repeatsTopic = 'weir.fraud.repeats'
+export const repeatsTopicOf = (app: string): string => `weir.${app}.repeats`
 
 function knownLabel(t: ArrivedTransaction): readonly Label[] {
   if (t.inline_label === null) return noLabels

@@ -46,6 +46,7 @@ export const errorTable = {
     'never',
     'keep state before score: a score is not in the log, so state must not depend on it (I3)',
   ),
+  SECOND_SCORE: entry('user', 'never', 'score once in a topology; run a second model in a topology of its own'),
   UNKNOWN_MODEL: entry('user', 'never', 'register the model, or pass --model path/NAME.onnx with NAME.json beside it'),
   UNKNOWN_TOPIC: entry('user', 'never', 'create the topic first: weir topics create'),
   UNKNOWN_FEATURE: entry('user', 'never', 'use a feature that an earlier step computes'),

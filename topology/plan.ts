@@ -37,6 +37,10 @@ export function compile(graph: Graph): Plan {
       `topology '${graph.app}' has ${sources.length} sources, ${sinks.length} sinks`,
     )
   }
+  const scores = steps.filter(node => node.kind === 'score')
+  if (scores.length > 1) {
+    throw new WeirError('SECOND_SCORE', `steps ${scores.map(node => `'${node.name}'`).join(' and ')} both score`)
+  }
   const scored = descendants(steps, node => node.kind === 'score' || node.kind === 'decide')
   const keys = new Map<string, readonly KeyOf[]>()
   let statefulEnd = 0

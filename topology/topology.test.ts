@@ -72,6 +72,14 @@ describe('a topology is refused', () => {
     assert.equal(error.code, 'DUPLICATE_FEATURE')
   })
 
+  it('with two scores: a row carries one', () => {
+    const error = refused(app => {
+      const model = modelNamed('m')
+      from(app).score('first', { model }).score('second', { model }).to('out', out)
+    })
+    assert.equal(error.code, 'SECOND_SCORE')
+  })
+
   it('with state behind a score, also a branch away', () => {
     const error = refused(app => {
       const scored = from(app).score('model', { model: modelNamed('m') })

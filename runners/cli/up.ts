@@ -1,7 +1,7 @@
-import { createEdge, createLogger } from '../../edge/index.js'
-import { systemClock } from '../../kernel/index.js'
+import { createEdge, createLogger, type Logger } from '../../edge/index.js'
+import { assertNever, systemClock } from '../../kernel/index.js'
 import { loadConfig, numberOf, optionalTextOf, settings, textOf } from '../config/index.js'
-import { EmbeddedEngine, playTraffic } from '../up/index.js'
+import { EmbeddedEngine, type EngineEvent, playTraffic } from '../up/index.js'
 import { type OptionTable, parseFlags, text, type Verb, type VerbIo, wholeNumber } from './verb.js'
 
 const help = `usage: weir up [flags]
@@ -42,11 +42,7 @@ export const upVerb: Verb = {
       cacheMb: numberOf(config, 'cache_mb'),
       inFlightMax: numberOf(config, 'http.in_flight_max'),
       clock: systemClock,
-      onEvent: event => {
-        if (event.kind === 'slot-failed')
-          logger.error({ event: event.kind, code: event.code }, 'the slot failed and is started again')
-        else if (event.kind !== 'recovering' || event.reason !== 'start') logger.warn({ event: event.kind }, 'slot')
-      },
+      onEvent: event => logEvent(logger, event),
     })
     try {
       const edge = await createEdge({
@@ -75,6 +71,29 @@ export const upVerb: Verb = {
     }
     return 0
   },
+}
+
+/** Places and codes, never what a step said: its text may name a customer. */
+function logEvent(logger: Logger, event: EngineEvent): void {
+  switch (event.kind) {
+    case 'recovering':
+      if (event.reason !== 'start') logger.warn('the slot goes back to the committed position')
+      return
+    case 'replayed':
+      logger.info({ epochs: event.epochs, records: event.records }, 'state is up to date again')
+      return
+    case 'excluded':
+      logger.error({ position: event.position, step: event.step }, 'a step threw on a record; it is a dead letter')
+      return
+    case 'model-failed':
+      logger.error({ rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
+      return
+    case 'slot-failed':
+      logger.error({ code: event.code }, 'the slot failed and is started again')
+      return
+    default:
+      assertNever(event)
+  }
 }
 
 function aborted(io: VerbIo): Promise<void> {

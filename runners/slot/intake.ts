@@ -197,6 +197,7 @@ class EpochBuilder {
     const first = Number(batch.baseOffset)
     const { bytes, offsetDelta, valueStart, valueEnd, timestampMs } = batch
     let greatest = Number.NEGATIVE_INFINITY
+    let latest = Number.NaN
     let crc = range.crc32
     for (let i = 0; i < count; i++) {
       const start = valueStart[i]!
@@ -205,6 +206,7 @@ class EpochBuilder {
       if (start >= 0) crc = crc32(bytes.subarray(start, end), crc)
       const at = first + offsetDelta[i]!
       const loggedAtMs = timestampMs === undefined ? Number.NaN : timestampMs[i]!
+      if (!(loggedAtMs <= latest)) latest = loggedAtMs
       const row = this.#row(batch, i, source, at, loggedAtMs)
       if (row === undefined) continue
       rows.push(row)
@@ -213,9 +215,7 @@ class EpochBuilder {
     this.#records += count
     range.crc32 = crc
     range.to = nextOffset
-    if (count > 0 && timestampMs !== undefined) {
-      this.#loggedAtMs = Math.max(Number.isNaN(this.#loggedAtMs) ? 0 : this.#loggedAtMs, timestampMs[count - 1]!)
-    }
+    if (!(latest <= this.#loggedAtMs)) this.#loggedAtMs = Number.isNaN(latest) ? this.#loggedAtMs : latest
     const key = clockKey(batch)
     if (greatest > Number.NEGATIVE_INFINITY) {
       const watermark = greatest - source.outOfOrderness

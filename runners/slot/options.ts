@@ -14,6 +14,8 @@ export interface SlotLimits {
   readonly epochBytesMax: number
   readonly rowsPerStepMax: number
   readonly outputRowsMax: number
+  /** Timers of one step that fire at the end of one epoch. */
+  readonly timersPerEpochMax: number
   readonly pollWaitMs: DurationMs
   readonly idleAfterMs: DurationMs
   /** Write-back when this many bytes are dirty … */
@@ -33,6 +35,7 @@ export const defaultLimits: SlotLimits = {
   epochBytesMax: 8 << 20,
   rowsPerStepMax: 1 << 20,
   outputRowsMax: 4_096,
+  timersPerEpochMax: 1 << 20,
   pollWaitMs: 100 as DurationMs,
   idleAfterMs: 5_000 as DurationMs,
   dirtyBytesMax: 64 << 20,
@@ -79,7 +82,7 @@ export interface SlotOptions {
 export type SlotEvent =
   | { readonly kind: 'recovering'; readonly reason: string }
   | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
-  | { readonly kind: 'excluded'; readonly position: string; readonly message: string }
+  | { readonly kind: 'excluded'; readonly position: string; readonly step: string; readonly message: string }
   | { readonly kind: 'model-failed'; readonly rows: number; readonly epoch: number; readonly message: string }
 
 /** What an epoch made visible. Valid during the call only: buffers are used again. */

@@ -10,7 +10,7 @@
  *    must be discarded by the caller (I7).
  */
 import { defined, type EventTimeMs, eventTime, messageOf, WeirError } from '../../kernel/index.js'
-import type { OperatorSpec, Row, RowOutput, StepContext, StepRuntime } from '../../operators/index.js'
+import type { OperatorSpec, Row, StepContext, StepRuntime } from '../../operators/index.js'
 import { featureColumns, type Model, type ScoreReport } from '../../scoring/index.js'
 import { keyBytesMax, type ResidentKey, StateMiss, type StateStore, type StepState } from '../../state/index.js'
 import type {
@@ -24,6 +24,7 @@ import type {
   SinkNode,
 } from '../../topology/index.js'
 import type { Phases } from './phases.js'
+import { derive, nextPort, StepOutput } from './rows.js'
 
 /** An operator threw on a record. */
 export class RecordFault extends Error {
@@ -41,6 +42,8 @@ export class RecordFault extends Error {
 export interface PipelineLimits {
   /** Rows that one step may have out in one epoch; an operator that multiplies records meets this bound. */
   readonly rowsPerStepMax: number
+  /** Timers of one step that fire at the end of one epoch; one that sets itself again at once meets this bound. */
+  readonly timersPerEpochMax: number
   /** Rows that fit into a step's output before it says that it is full. */
   readonly outputRowsMax: number
 }
@@ -62,31 +65,6 @@ interface OperatorStep {
   readonly residents: ResidentKey[][]
   /** Of the row that is being processed. */
   resident: ResidentKey | undefined
-}
-
-class StepOutput implements RowOutput {
-  readonly rows: Row[] = []
-  #limit = 0
-
-  push(row: Row): boolean {
-    if (this.rows.length >= this.#limit) return false
-    this.rows.push(row)
-    return true
-  }
-
-  /** Makes room for at least one more row. */
-  grant(room: number): void {
-    this.#limit = this.rows.length + room
-  }
-
-  get full(): boolean {
-    return this.rows.length >= this.#limit
-  }
-
-  clear(): void {
-    this.rows.length = 0
-    this.#limit = 0
-  }
 }
 
 export class Pipeline {
@@ -310,9 +288,16 @@ export class Pipeline {
 
   async #runTimers(step: OperatorStep, state: StepState, clock: EpochClock, output: StepOutput): Promise<void> {
     const row = this.#blankRow()
-    for (;;) {
+    for (let fired = 0; ; fired++) {
       const due = state.timers.due(clock.watermark)
       if (due === undefined) return
+      if (fired >= this.#limits.timersPerEpochMax) {
+        throw new RecordFault(
+          step.node.name,
+          row,
+          new Error(`more than ${fired} timers in one epoch: does it set its own again?`),
+        )
+      }
       await state.prefetch([due.key])
       row.at = due.at
       row.key = due.key
@@ -456,35 +441,6 @@ function checkedKey(key: unknown): string {
     throw new WeirError('STATE_KEY_TOO_LONG', `a key of ${Buffer.byteLength(key)} bytes`)
   }
   return key
-}
-
-/** A row of the same shape as any other: V8 then keeps access to rows monomorphic. */
-function derive(origin: Row, value: unknown, at: EventTimeMs, features: number[]): Row {
-  return {
-    value,
-    at,
-    key: origin.key,
-    ordinal: origin.ordinal,
-    flags: origin.flags,
-    features,
-    score: origin.score,
-    source: origin.source,
-    loggedAtMs: origin.loggedAtMs,
-  }
-}
-
-function nextPort(inputs: readonly (readonly Row[])[], cursors: Int32Array): number {
-  if (inputs.length === 1) return cursors[0]! < inputs[0]!.length ? 0 : -1
-  let port = -1
-  let least = Number.POSITIVE_INFINITY
-  for (let i = 0; i < inputs.length; i++) {
-    const row = inputs[i]![cursors[i]!]
-    if (row !== undefined && row.ordinal < least) {
-      least = row.ordinal
-      port = i
-    }
-  }
-  return port
 }
 
 function noState(step: string): never {

@@ -184,7 +184,7 @@ export class Slot {
           message: error.message,
           at: { topic, partition, offset: String(offset) },
         })
-        this.#options.onEvent?.({ kind: 'excluded', position: key, message: error.message })
+        this.#options.onEvent?.({ kind: 'excluded', position: key, step: error.step, message: error.message })
         await this.#recover(error.message)
         const again = defined(this.#running, 'running slot')
         if (again.hash !== running.hash) return false

@@ -19,7 +19,7 @@ import {
   loadFeatureSet,
   loadRuleSet,
   provisionalDecisions,
-  repeatsTopic,
+  repeatsTopicOf,
 } from '../../fraud/index.js'
 import {
   assertNever,
@@ -119,7 +119,8 @@ export class EmbeddedEngine {
     const backend = await (options.openDatabase ?? (() => openDatabaseIn(options.dataDir)))()
     try {
       const log = await EmbeddedLog.open({ db: backend, clock: options.clock })
-      for (const topic of [...topics, journalTopicOf(options.app), repeatsTopic]) await log.createTopic(topic, 1)
+      for (const topic of [...topics, journalTopicOf(options.app), repeatsTopicOf(options.app)])
+        await log.createTopic(topic, 1)
       const store = await StateStore.open({
         backend,
         keyGroups: keyGroupsFor(1),

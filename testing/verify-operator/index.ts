@@ -129,7 +129,7 @@ async function open(
 ): Promise<{ plan: Plan; store: StateStore; pipeline: Pipeline }> {
   const store = await StateStore.open({ backend: disk.open(), keyGroups: 8, cacheBytesMax: variant.cacheBytesMax })
   const plan = planOf(options, variant)
-  const limits = { rowsPerStepMax: 1 << 20, outputRowsMax: 3 }
+  const limits = { rowsPerStepMax: 1 << 20, outputRowsMax: 3, timersPerEpochMax: 1 << 20 }
   return { plan, store, pipeline: new Pipeline(plan, store, new Map(), limits, new Phases()) }
 }
 
