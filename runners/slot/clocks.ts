@@ -67,3 +67,14 @@ export function slotWatermark(clocks: readonly PartitionClock[]): EventTimeMs {
   }
   return eventTime(least === Number.POSITIVE_INFINITY ? Number.NEGATIVE_INFINITY : least)
 }
+
+/** A partition that was idle and speaks again may be behind: the slot's watermark does not go back with it. */
+export function advanced(from: EventTimeMs, clocks: readonly PartitionClock[]): EventTimeMs {
+  return eventTime(Math.max(from, slotWatermark(clocks)))
+}
+
+/** Idle keys expire by event time, but never faster than the log's own clock: no record can expire another's key. */
+export function expiryOf(watermark: number, loggedAtMs: number): number | null {
+  const at = Math.min(watermark, loggedAtMs)
+  return Number.isFinite(at) ? at : null
+}

@@ -22,7 +22,7 @@ export interface SlotLimits {
   readonly dirtyBytesMax: number
   /** … or after this many records, so that a restart folds no more than these again. */
   readonly recordsPerWriteBackMax: number
-  /** Records that operators throw on, in one epoch, before the slot gives up. */
+  /** Records that operators throw on, in one epoch; an epoch of more is cut in half, down to single records. */
   readonly exclusionsPerEpochMax: number
   /** Recoveries in a row without a committed epoch before the slot gives up. */
   readonly recoveriesMax: number

@@ -172,14 +172,17 @@ describe('a record on which an operator throws', () => {
     assert.equal((await epochsOf(driver)).length, 1)
   })
 
-  it('ends the slot past exclusionsPerEpochMax', async () => {
-    const driver = await start({ limits: { exclusionsPerEpochMax: 1 } })
-    const trap = 'total'
-    await assert.rejects(driver.send('payments', [payment('a', { trap }), payment('b', { trap })]), {
-      code: 'EPOCH_FAILED',
-    })
-    assert.deepEqual(await driver.read('totals'), [])
-    assert.deepEqual(await driver.deadLetters(), [])
+  it('makes the epoch shorter where there are more than exclusionsPerEpochMax', async () => {
+    const driver = await start({ limits: { exclusionsPerEpochMax: 2 } })
+    const bad = (id: string) => payment(id, { trap: 'total' })
+    await driver.send('payments', [...['a', 'b', 'c', 'd', 'e', 'f'].map(bad), payment('good'), bad('g')])
+    assert.deepEqual(idsOf(await driver.read('decisions')), ['good'])
+    assert.equal((await driver.deadLetters()).length, 7)
+    const epochs = await epochsOf(driver)
+    assert.ok(epochs.length > 1 && epochs.every(epoch => epoch.excluded.length <= 2))
+    await driver.crash()
+    await driver.send('payments', [payment('after')])
+    assert.deepEqual(idsOf(await driver.read('decisions')), ['good', 'after'])
   })
 })
 

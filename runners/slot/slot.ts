@@ -17,13 +17,12 @@ import {
   beginningOfTime,
   defined,
   type EventTimeMs,
-  eventTime,
   isWeirError,
   messageOf,
   WeirError,
 } from '../../kernel/index.js'
 import type { LogCommitter, LogReader, Position } from '../../log/index.js'
-import { Clocks, slotWatermark } from './clocks.js'
+import { advanced, Clocks, expiryOf } from './clocks.js'
 import { deadLetterAppends, hashOutputs, SinkWriter } from './egress.js'
 import { type EpochInput, positionKey, readEpoch, rereadEpoch } from './intake.js'
 import {
@@ -32,7 +31,6 @@ import {
   type GenesisRecord,
   type JournalHead,
   journalTopicOf,
-  type PartitionClock,
   type PartitionOffset,
   readJournal,
 } from './journal.js'
@@ -40,6 +38,7 @@ import { Lifecycle, type SlotState } from './lifecycle.js'
 import { type CrashPoint, defaultLimits, type SlotLimits, type SlotOptions, type StepResult } from './options.js'
 import { Phases } from './phases.js'
 import { Pipeline, RecordFault } from './pipeline.js'
+import { lies, shortened } from './ranges.js'
 import { resolveRecovery } from './recovery.js'
 
 /** Known only while the slot runs. */
@@ -174,9 +173,6 @@ export class Slot {
         return true
       } catch (error) {
         if (!(error instanceof RecordFault)) throw error
-        if (exclusions.size >= this.#limits.exclusionsPerEpochMax || error.row.source.offset < 0) {
-          throw new WeirError('EPOCH_FAILED', `epoch ${running.epoch + 1}: ${error.message}`, { cause: error })
-        }
         const { topic, partition, offset } = error.row.source
         const key = positionKey(topic, partition, offset)
         exclusions.set(key, {
@@ -184,11 +180,18 @@ export class Slot {
           message: error.message,
           at: { topic, partition, offset: String(offset) },
         })
+        // An epoch of too many bad records becomes a shorter one; what is left is for the next.
+        const left = [...exclusions.values()].map(({ at }) => at)
+        const ranges = shortened(input.ranges, left, this.#limits.exclusionsPerEpochMax)
+        if (ranges === undefined || offset < 0) {
+          throw new WeirError('EPOCH_FAILED', `epoch ${running.epoch + 1}: ${error.message}`, { cause: error })
+        }
         this.#options.onEvent?.({ kind: 'excluded', position: key, step: error.step, message: error.message })
         await this.#recover(error.message)
         const again = defined(this.#running, 'running slot')
         if (again.hash !== running.hash) return false
-        input = await rereadEpoch(this.#options.plan, again.reader, input.ranges, exclusions)
+        for (const [key, { at }] of exclusions) if (!lies(at, ranges)) exclusions.delete(key)
+        input = await rereadEpoch(this.#options.plan, again.reader, ranges, exclusions)
       }
     }
   }
@@ -470,20 +473,9 @@ export class Slot {
   }
 }
 
-/** A partition that was idle and speaks again may be behind: the slot's watermark does not go back with it. */
-function advanced(from: EventTimeMs, clocks: readonly PartitionClock[]): EventTimeMs {
-  return eventTime(Math.max(from, slotWatermark(clocks)))
-}
-
 /** Worth another try from the committed position (I5). A fenced slot is not: somebody else runs it. */
 function isPassing(error: unknown): boolean {
   return isWeirError(error, 'COMMIT_INDEFINITE') || isWeirError(error, 'BACKEND_FAILED')
-}
-
-/** Idle keys expire by event time, but never faster than the log's own clock: no record can expire another's key. */
-function expiryOf(watermark: number, loggedAtMs: number): number | null {
-  const at = Math.min(watermark, loggedAtMs)
-  return Number.isFinite(at) ? at : null
 }
 
 function add(counts: Map<string, number>, name: string, by: number): void {

@@ -43,7 +43,7 @@ export function drawConfig(random: Random): WorldConfig {
       dirtyBytesMax: random.pick([1, 3_000, 64 << 20]),
       recordsPerWriteBackMax: random.pick([1, 10, 40, 200_000]),
       sweepKeysMax: random.pick([1, 256]),
-      exclusionsPerEpochMax: 1_000,
+      exclusionsPerEpochMax: random.pick([2, 1_000]),
     },
   }
 }
