@@ -1,13 +1,12 @@
 /**
- * The engine of `weir up`: log, journal, state and decision view in one RocksDB, told apart by the first byte of their keys
- * (design §4), and one slot that folds transactions as they come.
+ * The engine of `weir up`: one storage and one slot that folds transactions as they come.
  *
  * Invariants: 1. nothing is answered before it is durable: a decision comes after the synchronous commit of its epoch, and
  * the write-ahead log is a prefix, so its input is durable too; a 202 waits for a sync; 2. a slot that failed is replaced,
- * with growing pauses, while readiness says why; 3. closing drains: no append is taken, what was taken is decided.
+ * with growing pauses, while readiness says why; 3. closing drains: no append is taken, what was taken is decided; 4. a log
+ * whose write failed (a full disk) is closed and opened again; who waited meanwhile is told that the log was unavailable,
+ * since what it kept of their records is unknown.
  */
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import type { DecideReply, DecisionPort, HealthPort, StreamPort } from '../../edge/index.js'
 import {
   championModel,
@@ -21,16 +20,7 @@ import {
   provisionalDecisions,
   repeatsTopicOf,
 } from '../../fraud/index.js'
-import {
-  assertNever,
-  type Clock,
-  type DurationMs,
-  isWeirError,
-  messageOf,
-  millis,
-  WeirError,
-} from '../../kernel/index.js'
-import { EmbeddedLog } from '../../log/embedded/index.js'
+import { assertNever, type DurationMs, isWeirError, messageOf, millis, WeirError } from '../../kernel/index.js'
 import type { LogProducer } from '../../log/index.js'
 import {
   encodeLabelJson,
@@ -41,33 +31,27 @@ import {
   transactionJson,
 } from '../../schemas/avro/index.js'
 import type { Model } from '../../scoring/index.js'
-import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
+import { keyGroupsFor } from '../../state/index.js'
 import { compile, type Plan, type Repeat, type SourceFormat, toJson } from '../../topology/index.js'
 import { loadModel } from '../models/index.js'
 import { type CommittedEpoch, journalTopicOf, Slot, type SlotEvent } from '../slot/index.js'
 import { topicDeadLetters } from './dead-letters.js'
 import { followTopic } from './follow.js'
-import { DecisionView } from './view.js'
+import { Storage, type StorageOptions } from './storage.js'
 import { type RecordOutcome, Waiters } from './waiters.js'
 
 export type EngineEvent = SlotEvent | { readonly kind: 'slot-failed'; readonly code: string; readonly message: string }
 
-export interface EngineOptions {
+export interface EngineOptions extends StorageOptions {
   readonly app: string
-  readonly dataDir: string
   readonly model: string | undefined
   readonly rules: string | undefined
   readonly features: string | undefined
   readonly cardKey: string
-  readonly cacheMb: number
   readonly inFlightMax: number
-  readonly clock: Clock
   readonly onEvent: (event: EngineEvent) => void
-  /** Opens the one database of everything; RocksDB below `dataDir` unless a test brings a disk of its own. */
-  readonly openDatabase?: () => Promise<StateBackend>
 }
 
-const stateNamespace = Buffer.of(0x53)
 const topics = ['transactions', 'labels', 'decisions', 'decisions.provisional', 'transactions.dead-letter'] as const
 const pauseMsMax = 10_000
 /** Decisions that the status page shows. */
@@ -79,12 +63,11 @@ export class EmbeddedEngine {
   readonly stream: StreamPort
   readonly explain = (decision: Buffer): string => explainDecision(decisionFromJson(decision))
   readonly #options: EngineOptions
-  readonly #backend: StateBackend
-  readonly #log: EmbeddedLog
-  readonly #store: StateStore
   readonly #plan: Plan
   readonly #model: Model
-  readonly #view: DecisionView
+  #storage: Storage
+  /** Why the log takes no more writes until it is opened again. */
+  #broken: string | undefined
   readonly #waiters: Waiters
   #slot: Slot
   #loop: Promise<void> | undefined
@@ -116,46 +99,28 @@ export class EmbeddedEngine {
       }).graph,
     )
     const model = await loadModel(options.model, plan.featureNames)
-    const backend = await (options.openDatabase ?? (() => openDatabaseIn(options.dataDir)))()
     try {
-      const log = await EmbeddedLog.open({ db: backend, clock: options.clock })
-      for (const topic of [...topics, journalTopicOf(options.app), repeatsTopicOf(options.app)])
-        await log.createTopic(topic, 1)
-      const store = await StateStore.open({
-        backend,
-        keyGroups: keyGroupsFor(1),
-        cacheBytesMax: options.cacheMb * (1 << 20),
-        namespace: stateNamespace,
-      })
-      const view = await DecisionView.open(log, backend, 'decisions')
-      const engine = new EmbeddedEngine(options, backend, log, store, plan, model, view)
-      await engine.#slot.start()
+      const engine = new EmbeddedEngine(options, await openStorage(options), plan, model)
+      try {
+        await engine.#slot.start()
+      } catch (error) {
+        await engine.#storage.close()
+        throw error
+      }
       engine.#decidedTo = engine.#committedTo()
       engine.#loop = engine.#run()
       return engine
     } catch (error) {
-      await backend.close()
       await model.close()
       throw error
     }
   }
 
-  private constructor(
-    options: EngineOptions,
-    backend: StateBackend,
-    log: EmbeddedLog,
-    store: StateStore,
-    plan: Plan,
-    model: Model,
-    view: DecisionView,
-  ) {
+  private constructor(options: EngineOptions, storage: Storage, plan: Plan, model: Model) {
     this.#options = options
-    this.#backend = backend
-    this.#log = log
-    this.#store = store
+    this.#storage = storage
     this.#plan = plan
     this.#model = model
-    this.#view = view
     this.#waiters = new Waiters(options.inFlightMax)
     this.#slot = this.#newSlot()
     const provisional = provisionalDecisions(options.app)
@@ -164,22 +129,26 @@ export class EmbeddedEngine {
       provisional: async (transaction, outcome, { source }) => {
         const decision = provisional(transaction, outcome, options.clock.nowMs(), source)
         await this.#append('decisions.provisional', transaction.customer_id, decision)
-        await this.#log.sync()
+        await this.#sync(this.#storage)
         return decision
       },
-      find: (transactionId, customerId) => this.#view.find(transactionId, customerId),
+      find: async (transactionId, customerId) => await this.#serving().view.find(transactionId, customerId),
       label: async label => {
         await this.#append('labels', label.customer_id, encodeLabelJson(label))
-        await this.#log.sync()
+        await this.#sync(this.#storage)
       },
     }
     this.stream = {
-      decisions: (from, signal) =>
-        followTopic(log, 'decisions', from, AbortSignal.any([signal, this.#stopping.signal])),
+      decisions: (from, signal) => {
+        const storage = this.#serving()
+        const ends = AbortSignal.any([signal, this.#stopping.signal, storage.signal])
+        return followTopic(storage.log, 'decisions', from, ends)
+      },
     }
     this.health = {
       notReady: () => {
         if (this.#closing) return ['stopping']
+        if (this.#broken !== undefined) return [`the log cannot be written: ${this.#broken}`]
         return this.#trouble === undefined ? [] : [this.#trouble]
       },
       status: () => ({
@@ -194,7 +163,10 @@ export class EmbeddedEngine {
 
   /** The log, for those who send without waiting (simulated traffic). */
   get producer(): LogProducer {
-    return this.#log
+    return {
+      append: appends => this.#guarded(async () => await this.#serving().log.append(appends)),
+      sync: () => this.#sync(this.#storage),
+    }
   }
 
   /** Stops taking records, decides what was taken, writes state back. */
@@ -204,26 +176,26 @@ export class EmbeddedEngine {
     this.#stopping.abort()
     await Promise.allSettled(this.#appending)
     await this.#loop
-    this.#waiters.settleAll()
-    await this.#view.close()
-    await this.#log.close()
-    await this.#backend.close()
+    this.#waiters.settleAll({ kind: 'deadline' })
+    await this.#storage.close()
     await this.#model.close()
   }
 
   async #decide(transaction: Transaction, deadline: DurationMs): Promise<DecideReply> {
     this.#waiters.reserve()
+    const storage = this.#storage
     try {
       const at = await this.#append('transactions', transaction.customer_id, encodeTransactionJson(transaction))
       // The epoch may be quicker than the append's own answer: then the decision is in the view already.
       if (at < this.#decidedTo) return await this.#first(transaction, at, false)
-      return await this.#replyOf(transaction, at, await this.#waiters.wait(at, deadline))
+      return await this.#replyOf(transaction, at, await this.#waiters.wait(at, deadline), storage)
     } finally {
       this.#waiters.release()
     }
   }
 
-  async #replyOf(transaction: Transaction, at: number, outcome: RecordOutcome): Promise<DecideReply> {
+  /** @param storage that took the record */
+  async #replyOf(transaction: Transaction, at: number, outcome: RecordOutcome, storage: Storage): Promise<DecideReply> {
     switch (outcome.kind) {
       case 'decided':
         return { kind: 'decided', decision: outcome.decision, repeated: false }
@@ -232,8 +204,10 @@ export class EmbeddedEngine {
       case 'rejected':
         return outcome
       case 'deadline':
-        await this.#log.sync()
+        await this.#sync(storage)
         return pendingAt(at)
+      case 'unavailable':
+        throw new WeirError('LOG_UNAVAILABLE', 'the log failed before the record was decided')
       default:
         return assertNever(outcome)
     }
@@ -241,23 +215,65 @@ export class EmbeddedEngine {
 
   /** The stored first decision of an id. */
   async #first(transaction: Transaction, at: number, repeated: boolean): Promise<DecideReply> {
-    const found = await this.#view.find(transaction.transaction_id, transaction.customer_id)
+    const found = await this.#serving().view.find(transaction.transaction_id, transaction.customer_id)
     return found.kind === 'found' ? { kind: 'decided', decision: found.decision, repeated } : pendingAt(at)
   }
 
   async #append(topic: string, key: string, value: Buffer): Promise<number> {
     if (this.#closing) throw new WeirError('LOG_UNAVAILABLE', 'the engine is stopping')
-    const appending = this.#log.append([{ topic, partition: 0, records: [{ key: Buffer.from(key), value }] }])
+    const { log } = this.#serving()
+    const appending = this.#guarded(() =>
+      log.append([{ topic, partition: 0, records: [{ key: Buffer.from(key), value }] }]),
+    )
     this.#appending.add(appending)
     try {
       const [at] = await appending
       return Number(at)
-    } catch (error) {
-      if (isWeirError(error, 'QUEUE_FULL')) throw error
-      throw new WeirError('LOG_UNAVAILABLE', messageOf(error), { cause: error })
     } finally {
       this.#appending.delete(appending)
     }
+  }
+
+  /** @param storage that took what must be durable: another one says nothing about it */
+  async #sync(storage: Storage): Promise<void> {
+    if (storage !== this.#storage)
+      throw new WeirError('LOG_UNAVAILABLE', 'the log failed before the record was durable')
+    const { log } = this.#closing ? storage : this.#serving()
+    await this.#guarded(() => log.sync())
+  }
+
+  /** @throws WeirError LOG_UNAVAILABLE while the log is broken or being opened again */
+  #serving(): Storage {
+    if (this.#broken !== undefined) throw new WeirError('LOG_UNAVAILABLE', this.#broken)
+    return this.#storage
+  }
+
+  /** A write of the log: what fails it for good has it opened again. @throws WeirError QUEUE_FULL, LOG_UNAVAILABLE */
+  async #guarded<T>(write: () => Promise<T>): Promise<T> {
+    try {
+      return await write()
+    } catch (error) {
+      if (isWeirError(error, 'QUEUE_FULL') || isWeirError(error, 'LOG_UNAVAILABLE')) throw error
+      this.#noteBroken(error)
+      throw new WeirError('LOG_UNAVAILABLE', messageOf(error), { cause: error })
+    }
+  }
+
+  #noteBroken(error: unknown): void {
+    if (isWeirError(error, 'BACKEND_FAILED') || isWeirError(error, 'COMMIT_INDEFINITE')) {
+      this.#broken ??= messageOf(error)
+    }
+  }
+
+  async #reopen(): Promise<void> {
+    // The state is a cache of the log: what a broken database no longer takes is folded again.
+    await this.#slot.close({ keepState: false })
+    this.#waiters.settleAll({ kind: 'unavailable' })
+    await Promise.allSettled(this.#appending)
+    await this.#storage.close()
+    this.#storage = await openStorage(this.#options)
+    this.#slot = this.#newSlot()
+    this.#broken = undefined
   }
 
   #onCommitted(epoch: CommittedEpoch): void {
@@ -289,6 +305,11 @@ export class EmbeddedEngine {
     let pauseMs = 100
     for (;;) {
       try {
+        if (this.#broken !== undefined) {
+          if (this.#closing) break
+          this.#trouble = this.#broken
+          await this.#reopen()
+        }
         if (this.#slot.state === 'created') await this.#slot.start()
         const result = await this.#slot.step()
         this.#trouble = undefined
@@ -296,6 +317,7 @@ export class EmbeddedEngine {
         if (this.#closing && result.kind !== 'committed') break
       } catch (error) {
         this.#trouble = messageOf(error)
+        this.#noteBroken(error)
         this.#options.onEvent({
           kind: 'slot-failed',
           code: isWeirError(error) ? error.code : 'INTERNAL',
@@ -304,11 +326,12 @@ export class EmbeddedEngine {
         if (this.#closing) break
         await this.#options.clock.sleep(millis(pauseMs))
         pauseMs = Math.min(pauseMs * 2, pauseMsMax)
+        if (this.#broken !== undefined) continue
         await this.#slot.close()
         this.#slot = this.#newSlot()
       }
     }
-    await this.#slot.close()
+    await this.#slot.close({ keepState: this.#broken === undefined })
   }
 
   #committedTo(): number {
@@ -319,8 +342,8 @@ export class EmbeddedEngine {
     return new Slot({
       plan: this.#plan,
       slot: 0,
-      log: this.#log,
-      store: this.#store,
+      log: this.#storage.log,
+      store: this.#storage.store,
       models: new Map([[championModel, this.#model]]),
       clock: this.#options.clock,
       // State is a cache of the log in the same database: the next commit's sync makes it durable too.
@@ -341,6 +364,10 @@ export class EmbeddedEngine {
   }
 }
 
+function openStorage(options: EngineOptions): Promise<Storage> {
+  return Storage.open(options, [...topics, journalTopicOf(options.app), repeatsTopicOf(options.app)])
+}
+
 const pendingAt = (offset: number): DecideReply => ({
   kind: 'pending',
   source: { topic: 'transactions', partition: 0, offset },
@@ -348,15 +375,4 @@ const pendingAt = (offset: number): DecideReply => ({
 
 function source<T>(name: string, decoder: RecordDecoder<T>): SourceFormat<T> {
   return { name, decode: (bytes, start, end) => decoder.decode(bytes, start, end) }
-}
-
-function openDatabaseIn(path: string): Promise<StateBackend> {
-  try {
-    mkdirSync(path, { recursive: true })
-    return openRocksDb(join(path, 'db'))
-  } catch (error) {
-    throw new WeirError('OUTPUT_UNWRITABLE', `cannot create the data directory ${path}: ${messageOf(error)}`, {
-      cause: error,
-    })
-  }
 }

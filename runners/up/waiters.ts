@@ -10,6 +10,8 @@ export type RecordOutcome =
   | { readonly kind: 'repeated'; readonly conflicting: boolean }
   | { readonly kind: 'rejected'; readonly code: string; readonly message: string }
   | { readonly kind: 'deadline' }
+  /** The log failed: whether it kept the record is unknown. */
+  | { readonly kind: 'unavailable' }
 
 interface Waiter {
   readonly resolve: (outcome: RecordOutcome) => void
@@ -61,8 +63,8 @@ export class Waiters {
     waiter.resolve(outcome)
   }
 
-  /** The process stops: everything is durable or was never taken; who waits gets a deadline's answer. */
-  settleAll(): void {
-    for (const offset of [...this.#byOffset.keys()]) this.settle(offset, { kind: 'deadline' })
+  /** The process stops, or the log failed: all who wait get this outcome. */
+  settleAll(outcome: RecordOutcome): void {
+    for (const offset of [...this.#byOffset.keys()]) this.settle(offset, outcome)
   }
 }
