@@ -280,8 +280,10 @@ export class EmbeddedEngine {
     for (const range of epoch.record.inputs) if (range.topic === 'transactions') this.#decidedTo = Number(range.to)
     for (const writer of epoch.writers) {
       let last: Buffer | undefined
+      let decisions = 0
       writer.forEach((row, value) => {
         last = value
+        decisions++
         const at = row.source.offset
         if (!this.#waiters.waitsFor(at)) return
         if (writer.sink.topic === 'decisions') {
@@ -291,6 +293,7 @@ export class EmbeddedEngine {
           this.#waiters.settle(at, { kind: 'repeated', conflicting })
         }
       })
+      if (writer.sink.topic === 'decisions') this.#storage.view.onCommitted(decisions)
       if (writer.sink.topic === 'decisions' && last !== undefined) {
         this.#recent.unshift(Buffer.from(last))
         this.#recent.length = Math.min(this.#recent.length, recentMax)

@@ -3,11 +3,13 @@
  * They go into the log like any producer's and wait for nobody.
  */
 import { type GeneratedTransaction, generate } from '../../fraud/index.js'
-import { type Clock, eventTime, millis } from '../../kernel/index.js'
+import { type Clock, eventTime, isWeirError, millis } from '../../kernel/index.js'
 import type { AppendRecord, LogProducer } from '../../log/index.js'
 import { encodeTransactionJson } from '../../schemas/avro/index.js'
 
 const tickMs = millis(50)
+/** Pause after the log has refused. */
+const refusedMs = millis(1_000)
 
 /** Runs until the signal is aborted. */
 export async function playTraffic(
@@ -30,8 +32,26 @@ export async function playTraffic(
       records.push(toRecord(next.value, clock.nowMs()))
     }
     sent += records.length
-    if (records.length > 0) await producer.append([{ topic: 'transactions', partition: 0, records }])
+    if (records.length > 0) await send(producer, records, clock, signal)
     await clock.sleep(tickMs)
+  }
+}
+
+/** Tries again while the log refuses: customers do not stop because a disk is full. What came twice is a repeat. */
+async function send(
+  producer: LogProducer,
+  records: readonly AppendRecord[],
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await producer.append([{ topic: 'transactions', partition: 0, records }])
+      return
+    } catch (error) {
+      if (!isWeirError(error, 'LOG_UNAVAILABLE') && !isWeirError(error, 'QUEUE_FULL')) throw error
+      await clock.sleep(refusedMs)
+    }
   }
 }
 

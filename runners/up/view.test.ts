@@ -44,3 +44,31 @@ test('a look-up during a fold sees what the fold is about to write', async () =>
   await view.close()
   await log.close()
 })
+
+test('a view that nobody asks does not fall behind for long', async () => {
+  const disk = new MemoryDisk().open()
+  let writes = 0
+  const counting: StateBackend = {
+    ...slow(disk),
+    write: async (batch, options) => {
+      await disk.write(batch, options)
+      writes++
+    },
+  }
+  const log = await EmbeddedLog.open({ db: disk, clock: systemClock })
+  await log.createTopic('decisions', 1)
+  const view = await DecisionView.open(log, counting, 'decisions')
+  const records = Array.from({ length: 5_000 }, (_, i) => ({
+    key: Buffer.from('c'),
+    value: Buffer.from(JSON.stringify({ transaction_id: `t${i}`, customer_id: 'c' })),
+  }))
+  await log.append([{ topic: 'decisions', partition: 0, records }])
+  view.onCommitted(1_000)
+  await sleep(20)
+  assert.equal(writes, 0)
+  view.onCommitted(4_000)
+  for (let tries = 0; writes < 2 && tries < 500; tries++) await sleep(10)
+  assert.equal(writes, 2)
+  await view.close()
+  await log.close()
+})

@@ -15,6 +15,8 @@ import type { StateBackend } from '../../state/index.js'
 const entryByte = 0x56
 const positionByte = 0x57
 const foldRecordsMax = 4_096
+/** Decisions that may be unfolded before the view folds unasked: what a look-up may find before it, about 0.1 s of work. */
+const lagRecordsMax = 4_096
 
 export type Found =
   | { readonly kind: 'found'; readonly decision: Buffer }
@@ -27,6 +29,9 @@ export class DecisionView {
   readonly #topic: string
   #reader: LogReader
   #folding: Promise<void> | undefined
+  /** Decisions committed since a fold was last begun unasked. */
+  #lag = 0
+  #closed = false
 
   private constructor(log: Log, backend: StateBackend, topic: string, reader: LogReader) {
     this.#log = log
@@ -66,7 +71,18 @@ export class DecisionView {
     return await this.#read(entries[0]!.value)
   }
 
+  /** Told of what is committed, it folds now and then without being asked, so that no look-up meets a long backlog. */
+  onCommitted(decisions: number): void {
+    this.#lag += decisions
+    if (this.#lag < lagRecordsMax) return
+    this.#lag = 0
+    this.#foldToEnd().catch(() => {
+      // Nobody asked: the fold is where it was, and the next look-up folds again and tells its caller what is wrong.
+    })
+  }
+
   async close(): Promise<void> {
+    this.#closed = true
     await this.#folding?.catch(() => {})
     await this.#reader.close()
   }
@@ -77,6 +93,7 @@ export class DecisionView {
    */
   async #foldToEnd(): Promise<void> {
     for (;;) {
+      if (this.#closed) throw new WeirError('LOG_UNAVAILABLE', 'the decision view is closed')
       if (this.#folding === undefined && (await this.#isAtEnd())) return
       this.#folding ??= this.#foldOnce().finally(() => {
         this.#folding = undefined
