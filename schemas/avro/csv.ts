@@ -70,13 +70,18 @@ function malformed(message: string): RecordError {
 /**
  * For each column of the header the number of the field that it holds, -1 for columns that are ignored.
  * Names compare without case; a UTF-8 byte order mark and a line end are passed over.
- * @throws WeirError INPUT_UNREADABLE when a required column is missing, one of `names` stands twice, or the line is no CSV
+ * @throws WeirError INPUT_UNREADABLE when a required column is missing, one of `names` stands twice, the line is no CSV, or it
+ * holds a CR that is no part of its end
  */
 export function columnRoles(headerLine: string, names: readonly string[], required: readonly string[]): Int8Array {
   const bytes = Buffer.from(headerLine.startsWith('\ufeff') ? headerLine.slice(1) : headerLine)
   let end = bytes.length
   if (end > 0 && bytes[end - 1] === 10) end--
   if (end > 0 && bytes[end - 1] === CR) end--
+  if (bytes.subarray(0, end).includes(CR)) {
+    // With such line ends the whole file is one line: read as a header, all its records would be ignored columns.
+    throw new WeirError('INPUT_UNREADABLE', 'the header holds a bare CR: lines end with LF or CR LF')
+  }
   const line = new CsvLine()
   const problem = line.split(bytes, 0, end)
   if (problem !== undefined) throw new WeirError('INPUT_UNREADABLE', `the header is no CSV: ${problem.message}`)

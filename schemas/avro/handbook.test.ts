@@ -119,6 +119,7 @@ test('headers that cannot be read', () => {
     ['transaction_id,tx_datetime,customer_id,terminal_id', /lacks tx_amount/],
     [`${header},CUSTOMER_ID`, /"customer_id" twice/],
     ['"transaction_id', /no CSV/],
+    [`${header}\r0,2018-04-01 00:00:31,596,3156,57.16,0,0\r`, /bare CR/],
   ]
   for (const [line, message] of cases) {
     assert.throws(
