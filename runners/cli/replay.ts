@@ -14,7 +14,7 @@ Runs the fraud topology over a file of transactions and writes one decision for 
   --model FILE|none   a model.onnx with its model.json beside it; default the bundled one
   --rules FILE        a rule set; default the bundled one
   --features FILE     a feature set; default the bundled one
-  --cache-mb N        bound of the state cache, default 96
+  --cache-mb N        bound of the state cache, default 80
   --epoch-records N   records in an epoch, at most (1 to 16,384); changes no byte, only how much an interrupted replay repeats
   --fresh             start over instead of resuming an unfinished replay
   --json              the summary as JSON
@@ -27,7 +27,7 @@ example:
   npx --no-install weir replay --format handbook --input transactions.csv.gz --output decisions.ndjson
 `
 
-const cacheMbDefault = 96
+const cacheMbDefault = 80
 
 export const replayVerb: Verb = {
   name: 'replay',

@@ -110,7 +110,8 @@ async function replayInto(
     let outcome: ReplayOutcome
     try {
       const keyGroups = keyGroupsFor(args.partitions)
-      const store = await StateStore.open({ backend, keyGroups, cacheBytesMax: args.cacheMb * (1 << 20) })
+      const cacheBytesMax = args.cacheMb * (1 << 20)
+      const store = await StateStore.open({ backend, keyGroups, cacheBytesMax })
       const slot = new Slot({
         plan,
         slot: 0,
@@ -134,7 +135,8 @@ async function replayInto(
           if (event.kind !== 'recovering' || event.reason !== 'start') io.warn(inWords(event))
         },
       })
-      const interrupted = await run(slot, log, io)
+      const heap = new HeapWatch(cacheBytesMax)
+      const interrupted = await run(slot, log, io, () => heap.look(store.cacheBytes))
       outcome = { summary: summaryOf(slot.counts), interrupted, phasesMs: slot.phases.totalsMs }
       // A finished replay removes its state: writing it back would be work for nothing.
       await slot.close({ keepState: interrupted })
@@ -153,13 +155,12 @@ async function replayInto(
 }
 
 /** @returns true when it was stopped before the end */
-async function run(slot: Slot, log: FileLog, io: ReplayIo): Promise<boolean> {
-  const heap = new HeapWatch()
+async function run(slot: Slot, log: FileLog, io: ReplayIo, afterEpoch: () => void): Promise<boolean> {
   await slot.start()
   let records = 0
   while (!io.signal.aborted) {
     const result = await slot.step()
-    heap.look()
+    afterEpoch()
     if (result.kind === 'finished') return false
     if (result.kind === 'committed') records += result.records
     const { bytesRead, bytesTotal } = log.progress()
