@@ -4,7 +4,7 @@
  * Journal and state live in OUTPUT.replay/; the journal's last frame is the commit, so a crash at any point resumes from
  * it (log/file/FORMAT.md). Nothing here looks at a clock for results: decided_at is the event time.
  */
-import { mkdirSync, rmdirSync, rmSync } from 'node:fs'
+import { rmdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   championModel,
@@ -20,6 +20,7 @@ import { FileLog, type FileLogOptions, readHeader } from '../../log/file/index.j
 import type { Model } from '../../scoring/index.js'
 import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
 import { compile, type Plan } from '../../topology/index.js'
+import { makeFolders } from '../folders/index.js'
 import { loadModel } from '../models/index.js'
 import { journalTopicOf, readJournal, Slot, type SlotEvent, type SlotLimits } from '../slot/index.js'
 import { fileDeadLetters } from './dead-letters.js'
@@ -171,7 +172,7 @@ async function run(slot: Slot, log: FileLog, io: ReplayIo, afterEpoch: () => voi
 
 function makeFolder(directory: string, output: string): void {
   try {
-    mkdirSync(directory, { recursive: true })
+    makeFolders(directory)
   } catch (error) {
     throw new WeirError('OUTPUT_UNWRITABLE', `cannot write beside ${output}: ${messageOf(error)}`, { cause: error })
   }

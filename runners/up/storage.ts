@@ -2,11 +2,11 @@
  * What `weir up` keeps in its one RocksDB, told apart by the first byte of the keys (design §4): log, state of the slot,
  * decision view. They are opened and closed together: after a failed write the log takes no more until it is opened again.
  */
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, messageOf, WeirError } from '../../kernel/index.js'
 import { EmbeddedLog } from '../../log/embedded/index.js'
 import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
+import { makeFolders } from '../folders/index.js'
 import { DecisionView } from './view.js'
 
 export interface StorageOptions {
@@ -68,7 +68,7 @@ export class Storage {
 
 function openDatabaseIn(path: string): Promise<StateBackend> {
   try {
-    mkdirSync(path, { recursive: true })
+    makeFolders(path)
     return openRocksDb(join(path, 'db'))
   } catch (error) {
     throw new WeirError('OUTPUT_UNWRITABLE', `cannot create the data directory ${path}: ${messageOf(error)}`, {
