@@ -94,9 +94,20 @@ export class StepState implements StateFactory, StepScope {
    * eviction or discard: for this epoch.
    */
   async resolve(keys: readonly string[], residents: KeyEntry[]): Promise<void> {
+    if (this.#find(keys, residents)) return
     await this.prefetch(keys)
-    residents.length = keys.length
     for (let i = 0; i < keys.length; i++) residents[i] = this.entries.get(keys[i]!) ?? this.#enterSlowly(keys[i]!)
+  }
+
+  /** One look-up a key where all of them are resident, which is the common case. */
+  #find(keys: readonly string[], residents: KeyEntry[]): boolean {
+    residents.length = keys.length
+    for (let i = 0; i < keys.length; i++) {
+      const entry = this.entries.get(keys[i]!)
+      if (entry === undefined) return false
+      residents[i] = entry
+    }
+    return true
   }
 
   async #load(keys: readonly string[]): Promise<void> {

@@ -32,6 +32,8 @@ import type { Progress } from './progress.js'
 
 const app = 'fraud'
 const epochsPerWriteBack = 48
+/** Folding so many records again after a crash takes seconds; writing state back more often costs every run more. */
+const recordsPerWriteBackMax = 500_000
 
 export interface ReplaySummary {
   readonly lines: number
@@ -206,7 +208,7 @@ async function openState(directory: string, warn: (text: string) => void): Promi
  * as often as long ones, counted in epochs.
  */
 function limitsOf({ cacheMb, epochRecords }: ReplayArguments): Partial<SlotLimits> {
-  const limits = { dirtyBytesMax: cacheMb * (3 << 18) }
+  const limits = { dirtyBytesMax: cacheMb * (3 << 18), recordsPerWriteBackMax }
   if (epochRecords === undefined) return limits
   return { ...limits, epochRecordsMax: epochRecords, recordsPerWriteBackMax: epochRecords * epochsPerWriteBack }
 }
