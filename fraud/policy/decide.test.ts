@@ -3,29 +3,20 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { eventTime } from '../../kernel/index.js'
 import { RowFlag } from '../../operators/index.js'
-import type { Decision, Transaction } from '../../schemas/avro/index.js'
+import { type Decision, requiredOnly, type Transaction } from '../../schemas/avro/index.js'
 import { parseRuleSet, RuleEvaluator } from '../rules/index.js'
 import { createDecide } from './decide.js'
 import { defaultPolicy, type Policy } from './policy.js'
 import type { FeatureImpact } from './reasons.js'
 
-const transaction: Transaction = {
+const transaction = requiredOnly({
   transaction_id: 't1',
   event_time: eventTime(1_522_540_831_000),
   customer_id: 'c1',
   terminal_id: 'm1',
   amount_minor: 5_716,
   currency: 'EUR',
-  card_id: null,
-  merchant_id: null,
-  merchant_category: null,
-  device_id: null,
-  ip_address: null,
-  email: null,
-  country: null,
-  channel: null,
-  metadata: null,
-}
+})
 
 /** Rule `name` hits when the feature of its name is 1. */
 const featureNames = ['decline', 'review', 'approve', 'raise', 'lower'] as const

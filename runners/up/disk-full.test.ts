@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { eventTime, isWeirError, systemClock, WeirError } from '../../kernel/index.js'
-import type { Transaction } from '../../schemas/avro/index.js'
+import { requiredOnly, type Transaction } from '../../schemas/avro/index.js'
 import { MemoryDisk, type StateBackend } from '../../state/index.js'
 import { EmbeddedEngine } from './index.js'
 
@@ -32,23 +32,15 @@ class FillingDisk {
   }
 }
 
-const transaction = (id: string): Transaction => ({
-  transaction_id: id,
-  event_time: eventTime(Date.UTC(2024, 0, 1)),
-  customer_id: 'c',
-  terminal_id: 't',
-  amount_minor: 100,
-  currency: 'EUR',
-  card_id: null,
-  merchant_id: null,
-  merchant_category: null,
-  device_id: null,
-  ip_address: null,
-  email: null,
-  country: null,
-  channel: null,
-  metadata: null,
-})
+const transaction = (id: string): Transaction =>
+  requiredOnly({
+    transaction_id: id,
+    event_time: eventTime(Date.UTC(2024, 0, 1)),
+    customer_id: 'c',
+    terminal_id: 't',
+    amount_minor: 100,
+    currency: 'EUR',
+  })
 
 async function until(holds: () => boolean): Promise<void> {
   for (let tries = 0; !holds(); tries++) {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { DecideReply, FindReply } from '../../edge/index.js'
 import { eventTime, systemClock } from '../../kernel/index.js'
-import type { Transaction } from '../../schemas/avro/index.js'
+import { requiredOnly, type Transaction } from '../../schemas/avro/index.js'
 import { MemoryDisk, type StateBackend } from '../../state/index.js'
 import { seededRandom } from '../../testing/random/index.js'
 import { EmbeddedEngine } from './index.js'
@@ -54,23 +54,14 @@ async function findWithin(engine: EmbeddedEngine, id: string, customer: string):
 }
 
 function transaction(id: string, random: () => number): Transaction {
-  return {
+  return requiredOnly({
     transaction_id: id,
     event_time: eventTime(Date.now()),
     customer_id: `c${Math.floor(random() * 20)}`,
     terminal_id: `t${Math.floor(random() * 5)}`,
     amount_minor: Math.floor(random() * 10_000),
     currency: 'EUR',
-    card_id: null,
-    merchant_id: null,
-    merchant_category: null,
-    device_id: null,
-    ip_address: null,
-    email: null,
-    country: null,
-    channel: null,
-    metadata: null,
-  }
+  })
 }
 
 test('nothing that was answered is lost in a power cut', async t => {

@@ -5,7 +5,7 @@
 import { type GeneratedTransaction, generate } from '../../fraud/index.js'
 import { type Clock, eventTime, isWeirError, millis } from '../../kernel/index.js'
 import type { AppendRecord, LogProducer } from '../../log/index.js'
-import { encodeTransactionJson } from '../../schemas/avro/index.js'
+import { encodeTransactionJson, requiredOnly } from '../../schemas/avro/index.js'
 
 const tickMs = millis(50)
 /** Pause after the log has refused. */
@@ -56,22 +56,15 @@ async function send(
 }
 
 function toRecord(t: GeneratedTransaction, nowMs: number): AppendRecord {
-  const value = encodeTransactionJson({
-    transaction_id: t.transactionId,
-    event_time: eventTime(nowMs),
-    customer_id: t.customerId,
-    terminal_id: t.terminalId,
-    amount_minor: t.amountMinor,
-    currency: 'EUR',
-    card_id: null,
-    merchant_id: null,
-    merchant_category: null,
-    device_id: null,
-    ip_address: null,
-    email: null,
-    country: null,
-    channel: null,
-    metadata: null,
-  })
+  const value = encodeTransactionJson(
+    requiredOnly({
+      transaction_id: t.transactionId,
+      event_time: eventTime(nowMs),
+      customer_id: t.customerId,
+      terminal_id: t.terminalId,
+      amount_minor: t.amountMinor,
+      currency: 'EUR',
+    }),
+  )
   return { key: Buffer.from(t.customerId), value }
 }

@@ -5,6 +5,7 @@ export { amountMinorMax, eventTimeMsMax, idCharactersMax } from './fields.js'
 export { type HandbookOptions, handbookCsv, handbookNdjson } from './handbook.js'
 export { isBlankLine } from './lines.js'
 export { type RecordDecoder, RecordError, recordBytesMax } from './record-error.js'
+export { type RequiredFields, requiredOnly } from './required-only.js'
 export { labelJson, type TransactionOptions, transactionCsv, transactionJson } from './transaction.js'
 export type {
   ArrivedTransaction,
