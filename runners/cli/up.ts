@@ -1,8 +1,9 @@
 import { createEdge, createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock } from '../../kernel/index.js'
-import { loadConfig, numberOf, optionalTextOf, settings, textOf } from '../config/index.js'
+import { numberOf, optionalTextOf, settings, textOf } from '../config/index.js'
 import { EmbeddedEngine, type EngineEvent, playTraffic } from '../up/index.js'
-import { type OptionTable, parseFlags, text, type Verb, type VerbIo, wholeNumber } from './verb.js'
+import { configOf, settingFlags } from './settings.js'
+import { parseFlags, type Verb, type VerbIo, wholeNumber } from './verb.js'
 
 const help = `usage: weir up [flags]
 
@@ -17,19 +18,13 @@ example:
   npm start -- --traffic 200
 `
 
-const flags: OptionTable = {
-  traffic: { type: 'string' },
-  config: { type: 'string' },
-  ...Object.fromEntries(settings.map(({ flag }) => [flag, { type: 'string' as const }])),
-}
-
 export const upVerb: Verb = {
   name: 'up',
   help,
   run: async (args, io) => {
-    const values = parseFlags(args, flags)
+    const values = parseFlags(args, { ...settingFlags, traffic: { type: 'string' } })
     const traffic = wholeNumber(values, 'traffic', { min: 0, max: 100_000, fallback: 0 })
-    const config = loadConfig({ flags: values, env: process.env, file: text(values, 'config') })
+    const config = configOf(values)
     const cardKey = textOf(config, 'card_key')
     const logger = createLogger()
     const engine = await EmbeddedEngine.open({
