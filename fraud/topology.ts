@@ -5,7 +5,7 @@
  */
 import { type DurationMs, days, hours, minorUnitsPerMajor, minutes } from '../kernel/index.js'
 import { count, fraudShare, mean, sum, type VelocityFeatures } from '../operators/index.js'
-import type { ArrivedTransaction, Decision, Label } from '../schemas/avro/index.js'
+import { type ArrivedTransaction, type Decision, knownLabel, type Label } from '../schemas/avro/index.js'
 import {
   type DecideFunction,
   type ModelReference,
@@ -43,9 +43,6 @@ export interface FraudOptions {
   readonly model: ModelReference | null
 }
 
-/** Known labels of historical files become available as chargebacks do: seven days after the transaction. */
-const labelDelay = days(7)
-
 export function fraudTopology(options: FraudOptions): Topology {
   const { featureSet } = options
   const app = topology(options.app)
@@ -71,7 +68,7 @@ export function fraudTopology(options: FraudOptions): Topology {
   const payments = options.repeats
     ? splitRepeats(options.app, arrived.dedupeSplit('dedupe', identity), options.repeats)
     : arrived.dedupe('dedupe', identity)
-  const known = payments.flatMap('known-labels', knownLabel)
+  const known = payments.flatMap('known-labels', knownLabels)
   const allLabels = labels ? known.merge('all-labels', labels) : known
   const terminalLabels = allLabels.keyBy('labels-by-terminal', label => label.terminal_id)
 
@@ -119,20 +116,9 @@ function splitRepeats<S>(
 /** Internal: one record for each repeated transaction, for the edge that waits for it. */
 export const repeatsTopicOf = (app: string): string => `weir.${app}.repeats`
 
-function knownLabel(t: ArrivedTransaction): readonly Label[] {
-  if (t.inline_label === null) return noLabels
-  return [
-    {
-      transaction_id: t.transaction_id,
-      customer_id: t.customer_id,
-      terminal_id: t.terminal_id,
-      event_time: t.event_time,
-      label: t.inline_label,
-      label_source: 'chargeback',
-      available_at: (t.event_time + labelDelay) as Label['available_at'],
-      analyst: null,
-    },
-  ]
+function knownLabels(t: ArrivedTransaction): readonly Label[] {
+  const label = knownLabel(t)
+  return label === null ? noLabels : [label]
 }
 
 const noLabels: readonly Label[] = []

@@ -8,13 +8,14 @@
  * when that answer was the first.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { assertNever, days, millis, plus, WeirError } from '../../kernel/index.js'
+import { assertNever, millis, WeirError } from '../../kernel/index.js'
 import { InputReader, readHeader } from '../../log/file/index.js'
 import { offset } from '../../log/index.js'
 import {
   type ArrivedTransaction,
   encodeLabelJson,
   encodeTransactionJson,
+  knownLabel,
   RecordError,
 } from '../../schemas/avro/index.js'
 import { fileKind, inputFormat } from '../replay/index.js'
@@ -69,7 +70,6 @@ interface Item {
 const pollLimits = { recordsMax: 512, bytesMax: 1 << 20, waitMsMax: millis(0) }
 /** Longer than the edge waits by default: here nobody is in a hurry, and `decided` says more than `pending`. */
 const deadlineMs = 10_000
-const labelDelay = days(7)
 
 /** @throws WeirError INPUT_UNREADABLE, INVALID_CURRENCY before anything is sent */
 export async function produce(job: ProduceJob, io: ProduceIo): Promise<ProduceOutcome> {
@@ -189,17 +189,8 @@ function withoutLabel({
 }
 
 function labelOf(t: ArrivedTransaction): Uint8Array | null {
-  if (t.inline_label === null) return null
-  return encodeLabelJson({
-    transaction_id: t.transaction_id,
-    customer_id: t.customer_id,
-    terminal_id: t.terminal_id,
-    event_time: t.event_time,
-    label: t.inline_label,
-    label_source: 'chargeback',
-    available_at: plus(t.event_time, labelDelay),
-    analyst: null,
-  })
+  const label = knownLabel(t)
+  return label && encodeLabelJson(label)
 }
 
 function noCounts(): Counts {
