@@ -36,7 +36,7 @@ export class Bucket {
   #length = 0
 
   get bytesInMemory(): number {
-    return 160 + this.#hashes.byteLength + this.#bytes.length
+    return 160 + 4 * this.#hashes.length + this.#bytes.length
   }
 
   /** An entry with this id whose clock is not before `oldest`. */

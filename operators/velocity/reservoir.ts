@@ -87,7 +87,7 @@ export class Reservoir implements PagedObject {
   get bytesInMemory(): number {
     return (
       fixedBytes +
-      this.#cursors.byteLength +
+      8 * this.#cursors.length +
       this.#head.bytes.length +
       this.#tree.bytesInMemory +
       this.#transitions.bytesInMemory +

@@ -45,7 +45,7 @@ export class Transitions {
 
   get bytesInMemory(): number {
     let count = this.#near.length
-    for (const page of this.#far) count += 1 + (page.changes?.length ?? 0)
+    for (let i = 0; i < this.#far.length; i++) count += 1 + (this.#far[i]!.changes?.length ?? 0)
     return count * transitionBytes
   }
 

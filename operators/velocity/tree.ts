@@ -70,6 +70,7 @@ export class EventTree {
   }
 
   get bytesInMemory(): number {
+    if (this.#pages.size === 0) return this.#root.length * entryBytes
     let bytes = this.#root.length * entryBytes
     for (const page of this.#pages.values())
       bytes += page.run ? page.run.bytes.length + 200 : page.entries!.length * entryBytes

@@ -31,6 +31,8 @@ import { checkSameJob, hashInput, jobIdentity, type ReplayArguments } from './jo
 import type { Progress } from './progress.js'
 
 const app = 'fraud'
+/** What an epoch allocates and touches should fit the processor's caches: 1,024 records cost 5 % more. */
+const epochRecordsDefault = 512
 const epochsPerWriteBack = 48
 /** Folding so many records again after a crash takes seconds; writing state back more often costs every run more. */
 const recordsPerWriteBackMax = 500_000
@@ -208,7 +210,7 @@ async function openState(directory: string, warn: (text: string) => void): Promi
  * as often as long ones, counted in epochs.
  */
 function limitsOf({ cacheMb, epochRecords }: ReplayArguments): Partial<SlotLimits> {
-  const limits = { dirtyBytesMax: cacheMb * (3 << 18), recordsPerWriteBackMax }
+  const limits = { dirtyBytesMax: cacheMb * (3 << 18), recordsPerWriteBackMax, epochRecordsMax: epochRecordsDefault }
   if (epochRecords === undefined) return limits
   return { ...limits, epochRecordsMax: epochRecords, recordsPerWriteBackMax: epochRecords * epochsPerWriteBack }
 }

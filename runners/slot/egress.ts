@@ -65,6 +65,11 @@ export class SinkWriter {
     })
   }
 
+  /** Lets go of the last epoch's rows. */
+  release(): void {
+    for (const rows of this.#rows) rows.length = 0
+  }
+
   appends(): Append[] {
     const appends: Append[] = []
     this.#encoders.forEach((encoder, partition) => {

@@ -112,6 +112,12 @@ export class Pipeline {
     return this.#scoringError
   }
 
+  /** Lets go of the last run's rows, so that they are garbage before the next epoch's are made. */
+  release(): void {
+    for (const output of this.#outputs.values()) output.clear()
+    this.#scoringFailed.clear()
+  }
+
   /** Rows that the last run sends to a sink. */
   rowsFor(sink: SinkNode): readonly Row[] {
     return this.#rowsOf(sink.input)

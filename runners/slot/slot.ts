@@ -254,6 +254,8 @@ export class Slot {
       this.#options.onEvent?.({ kind: 'model-failed', rows: failedRows, epoch: record.epoch, message })
     }
 
+    running.pipeline.release()
+    for (const writer of running.writers) writer.release()
     this.phases.start('write-back')
     await store.sweep(this.#limits.sweepKeysMax)
     this.#recordsSinceWriteBack += input.records
