@@ -3,11 +3,23 @@ import { WeirClient } from '../client/index.js'
 import { type Config, loadConfig, numberOf, settings, textOf } from '../config/index.js'
 import { type OptionTable, text, type Values } from './verb.js'
 
-/** A flag for every setting, and --config. */
-export const settingFlags: OptionTable = {
+const embedded = settings.filter(setting => !('kafka' in setting))
+
+const flagsOf = (rows: readonly { readonly flag: string }[]): OptionTable => ({
   config: { type: 'string' },
-  ...Object.fromEntries(settings.map(setting => [setting.flag, { type: 'string' }] as const)),
-}
+  ...Object.fromEntries(rows.map(setting => [setting.flag, { type: 'string' }] as const)),
+})
+
+const helpOf = (rows: readonly { readonly flag: string; readonly env: string; readonly about: string }[]): string =>
+  rows.map(({ flag, env, about }) => `  ${`--${flag}`.padEnd(20)}${about} (${env})`).join('\n')
+
+/** A flag for every setting of `up`, and --config. */
+export const settingFlags: OptionTable = flagsOf(embedded)
+export const settingHelp: string = helpOf(embedded)
+
+/** The same for verbs that speak to Kafka. */
+export const kafkaFlags: OptionTable = flagsOf(settings)
+export const kafkaHelp: string = helpOf(settings.filter(setting => 'kafka' in setting))
 
 /** @throws WeirError USAGE */
 export function configOf(values: Values): Config {

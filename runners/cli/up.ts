@@ -1,8 +1,8 @@
 import { createEdge, createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock } from '../../kernel/index.js'
-import { numberOf, optionalTextOf, settings, textOf } from '../config/index.js'
+import { numberOf, optionalTextOf, textOf } from '../config/index.js'
 import { EmbeddedEngine, type EngineEvent, playTraffic } from '../up/index.js'
-import { configOf, settingFlags } from './settings.js'
+import { configOf, settingFlags, settingHelp } from './settings.js'
 import { parseFlags, type Verb, type VerbIo, wholeNumber } from './verb.js'
 
 const help = `usage: weir up [flags]
@@ -12,7 +12,7 @@ kill -9, loses nothing.
 
   --traffic N         also plays simulated customers, N transactions a second
   --config FILE       default weir.config.yaml, where there is one
-${settings.map(({ flag, env, about }) => `  ${`--${flag}`.padEnd(20)}${about} (${env})`).join('\n')}
+${settingHelp}
 
 example:
   npm start -- --traffic 200

@@ -6,19 +6,8 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { messageOf, WeirError } from '../../kernel/index.js'
-
-interface Setting {
-  /** Path in weir.config.yaml. */
-  readonly key: string
-  readonly env: string
-  readonly flag: string
-  readonly kind: 'text' | 'number'
-  readonly fallback: string | number | undefined
-  readonly min?: number
-  readonly max?: number
-  readonly secret?: true
-  readonly about: string
-}
+import { kafkaSettings } from './kafka.js'
+import type { Setting } from './setting.js'
 
 export const settings = [
   {
@@ -108,6 +97,7 @@ export const settings = [
     secret: true,
     about: 'key of the tokens that stand for card numbers',
   },
+  ...kafkaSettings,
 ] as const satisfies readonly Setting[]
 
 export type SettingKey = (typeof settings)[number]['key']

@@ -1,0 +1,2 @@
+export { topicDeadLetters } from './dead-letters.js'
+export { type TopicPlan, type TopicSpec, topicSpecs } from './topics.js'

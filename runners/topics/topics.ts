@@ -1,0 +1,40 @@
+/** The topics of a deployment (contract, Topics): names, and what they are created with. */
+import { days } from '../../kernel/index.js'
+import { journalTopicOf } from '../slot/index.js'
+
+export interface TopicSpec {
+  readonly name: string
+  readonly partitions: number
+  /** Kafka's names and values. */
+  readonly config: Readonly<Record<string, string>>
+}
+
+export interface TopicPlan {
+  readonly app: string
+  /** Of `transactions`; the other topics of its keys have as many. */
+  readonly partitions: number
+  readonly slots: number
+}
+
+const forEver = { 'cleanup.policy': 'delete', 'retention.ms': '-1', 'retention.bytes': '-1' }
+const kept = (ms: number) => ({ 'cleanup.policy': 'delete', 'retention.ms': String(ms) })
+const transactionsKept = days(7)
+const deadLettersKept = days(30)
+/** A repeated id is answered with its first decision for as long as it is known as a repeat: 67 days. */
+const decisionsKept = days(67)
+const provisionalKept = days(67)
+/** A label may arrive weeks after its transaction, and must be there for a replay of the journal. */
+const labelsKept = days(67)
+
+export function topicSpecs({ app, partitions, slots }: TopicPlan): readonly TopicSpec[] {
+  return [
+    { name: 'transactions', partitions, config: kept(transactionsKept) },
+    { name: 'labels', partitions, config: kept(labelsKept) },
+    { name: 'control', partitions: 1, config: forEver },
+    { name: 'decisions', partitions, config: kept(decisionsKept) },
+    { name: 'decisions.provisional', partitions, config: kept(provisionalKept) },
+    { name: 'transactions.dead-letter', partitions, config: kept(deadLettersKept) },
+    // Trimmed by Weir itself, behind what no recovery needs: time must not take it away.
+    { name: journalTopicOf(app), partitions: slots, config: forEver },
+  ]
+}
