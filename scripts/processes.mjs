@@ -16,12 +16,14 @@ const running = new Set()
  * Runs a command without standard input and resolves when it has ended and its output is closed.
  * @param options.timeoutMs after which the whole group is killed
  * @param options.onStart called with the pid
+ * @param options.onMessage gives the child an IPC channel; called with each message and a function that answers it
  * @returns code (null after a signal), signal, output (stdout and stderr as they came), timedOut, and error when the command
  *   could not be started at all
  */
-export function runChild([command, ...args], { cwd, env = process.env, timeoutMs, onStart } = {}) {
+export function runChild([command, ...args], { cwd, env = process.env, timeoutMs, onStart, onMessage } = {}) {
   return new Promise(resolve => {
-    const child = spawn(command, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    const stdio = ['ignore', 'pipe', 'pipe', ...(onMessage === undefined ? [] : ['ipc'])]
+    const child = spawn(command, args, { cwd, env, detached: true, stdio })
     let output = ''
     let timedOut = false
     let timer
@@ -47,6 +49,11 @@ export function runChild([command, ...args], { cwd, env = process.env, timeoutMs
     })
     if (child.pid === undefined) return
     running.add(child)
+    if (onMessage !== undefined) {
+      // A child that has ended meanwhile needs no answer.
+      const answer = message => child.connected && child.send(message, () => {})
+      child.on('message', message => onMessage(message, answer))
+    }
     onStart?.(child.pid)
     if (timeoutMs === undefined) return
     timer = setTimeout(() => {

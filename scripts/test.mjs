@@ -14,6 +14,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { runChild, stopChildrenOnSignals } from './processes.mjs'
 import { root, SetupError, setup } from './setup.mjs'
+import { provideService, stopServices } from './test-services.mjs'
 
 const filesAtOnce = 2
 const heavy = process.argv.includes('--services')
@@ -40,7 +41,11 @@ async function run(patterns) {
   const worker = async () => {
     for (let file = files.shift(); file !== undefined; file = files.shift()) await runFile(file)
   }
-  await Promise.all(Array.from({ length: filesAtOnce }, worker))
+  try {
+    await Promise.all(Array.from({ length: filesAtOnce }, worker))
+  } finally {
+    await stopServices()
+  }
 }
 
 async function lint() {
@@ -78,8 +83,9 @@ async function runFile(file) {
     ],
     {
       cwd: root,
-      env: { ...process.env, NODE_TEST_CONTEXT: undefined, WEIR_TEST_RESULTS: resultsPath },
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined, WEIR_TEST_RESULTS: resultsPath, WEIR_TEST_RUNNER: '1' },
       timeoutMs: fileMsMax,
+      onMessage: provideService,
     },
   )
   const results = readResults(resultsPath)
