@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict'
 import { isWeirError } from '../../kernel/index.js'
+import { kafkaMissing, startKafka } from '../../testing/services/index.js'
 import { type LogUnderTest, logConformance } from '../conformance/index.js'
 import type { KafkaLog, KafkaOptions } from './index.js'
-import { type KafkaTests, missing, withKafka } from './kafka-for-tests.js'
+import { type KafkaTests, withKafka } from './kafka-for-tests.js'
 import { requestKey } from './request-proxy-for-tests.js'
 
+const source = { missing: await kafkaMissing(), start: () => startKafka({ shared: true }) }
+
 for (const transactions of ['auto', 'v1'] as const) {
-  withKafka(
-    `Kafka, transactions ${transactions}`,
-    {},
-    tests => logConformance('log', () => makeLog(tests, { transactions })),
-    missing,
+  withKafka(`Kafka, transactions ${transactions}`, source, tests =>
+    logConformance('log', () => makeLog(tests, { transactions })),
   )
 }
 
-async function makeLog(tests: KafkaTests, options: Partial<KafkaOptions>): Promise<LogUnderTest> {
+async function makeLog(tests: KafkaTests<unknown>, options: Partial<KafkaOptions>): Promise<LogUnderTest> {
   const sameLog = { ...options, prefix: tests.prefix() }
   const opened: KafkaLog[] = []
   const topics: string[] = []

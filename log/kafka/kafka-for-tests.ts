@@ -1,46 +1,56 @@
-/** What the tests of the Kafka log share: one Kafka for each file, and logs whose names nobody else has. */
+/** What the tests of the Kafka log share: a running Kafka for each file, and logs whose names nobody else has. */
 import { after, before, describe } from 'node:test'
-import { type KafkaForTests, kafkaMissing, startKafka } from '../../testing/services/kafka.js'
 import { KafkaLog, type KafkaOptions } from './index.js'
 import { RequestProxy } from './request-proxy-for-tests.js'
 
-export interface KafkaTests {
-  /** Undefined where Kafka cannot run; the tests are then skipped. */
-  readonly kafka: KafkaForTests
+/** What a test file hands in: it may import from testing/, this file may not. */
+export interface KafkaSource<K> {
+  /** Why Kafka cannot run here; the tests are then skipped. */
+  readonly missing: string | undefined
+  start(): Promise<K>
+}
+
+export interface KafkaTests<K> {
+  readonly kafka: K
   /** A log under a prefix of its own, closed after the file's tests. */
   open(options?: Partial<KafkaOptions>): Promise<KafkaLog>
-  /** A log whose connections all pass a proxy, under the given prefix or its own. */
+  /** A log all of whose connections pass a proxy. */
   openThroughProxy(options?: Partial<KafkaOptions>): Promise<{ log: KafkaLog; proxy: RequestProxy }>
   prefix(): string
 }
 
-let prefixes = 0
+interface Running {
+  readonly brokers: readonly string[]
+  stop(): Promise<void>
+}
 
-/** Registers `define`'s tests against a real Kafka of so many brokers. */
-export function withKafka(
+let prefixes = 0
+/** Brokers outlive a run: names must not come again. */
+const run = `t${process.pid}-${Math.floor(performance.timeOrigin).toString(36)}`
+
+export function withKafka<K extends Running>(
   name: string,
-  options: { readonly brokers?: 1 | 3 },
-  define: (tests: KafkaTests) => void,
-  missing: string | undefined,
+  source: KafkaSource<K>,
+  define: (tests: KafkaTests<K>) => void,
 ): void {
-  describe(name, { skip: missing ?? false }, () => {
-    let kafka: KafkaForTests | undefined
+  describe(name, { skip: source.missing ?? false }, () => {
+    let kafka: K | undefined
     const logs: KafkaLog[] = []
     const proxies: RequestProxy[] = []
     before(async () => {
-      kafka = await startKafka(options)
+      kafka = await source.start()
     })
     after(async () => {
       for (const log of logs) await log.close()
       for (const proxy of proxies) await proxy.close()
       await kafka?.stop()
     })
-    const tests: KafkaTests = {
+    const tests: KafkaTests<K> = {
       get kafka() {
         if (kafka === undefined) throw new Error('Kafka is not started')
         return kafka
       },
-      prefix: () => `t${process.pid}-${process.hrtime.bigint().toString(36)}-${prefixes++}.`,
+      prefix: () => `${run}-${prefixes++}.`,
       async open(changes = {}) {
         const log = await KafkaLog.open({ brokers: tests.kafka.brokers, prefix: tests.prefix(), ...changes })
         logs.push(log)
@@ -55,5 +65,3 @@ export function withKafka(
     define(tests)
   })
 }
-
-export const missing = await kafkaMissing()
