@@ -122,12 +122,14 @@ export type ErrorCode = keyof typeof errorTable
 /** An error that its reader can act on. Printed as `CODE: what happened; what to do`. */
 export class WeirError extends Error {
   readonly code: ErrorCode
+  readonly what: string
 
   /** @param what what happened, without the advice: the table has that */
   constructor(code: ErrorCode, what: string, options?: { cause?: unknown }) {
     super(`${code}: ${what}; ${errorTable[code].advice}`, options)
     this.name = 'WeirError'
     this.code = code
+    this.what = what
   }
 
   get domain(): ErrorDomain {

@@ -93,6 +93,11 @@ export class KafkaLog implements Log, LogProducer, LogTrimmer {
     }
   }
 
+  /** Brokers that the last answer about topics named. */
+  get brokerCount(): number {
+    return this.#cluster.brokerCount
+  }
+
   async range(at: TopicPartition): Promise<LogRange> {
     this.#assertOpen()
     const name = this.#settings.prefix + at.topic

@@ -10,6 +10,14 @@ import type { Verb, VerbIo } from './verb.js'
 /** Verbs are loaded when they are called: `weir --help` must not wait for ONNX Runtime. */
 const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb> }>> = {
   up: { summary: 'all in one process, on the embedded log', load: async () => (await import('./up.js')).upVerb },
+  worker: {
+    summary: 'runs slots of the Kafka deployment, as a member of its group',
+    load: async () => (await import('./worker.js')).workerVerb,
+  },
+  topics: {
+    summary: 'creates and verifies the Kafka topics of a deployment',
+    load: async () => (await import('./topics.js')).topicsVerb,
+  },
   replay: {
     summary: 'backtest: run the topology over a file',
     load: async () => (await import('./replay.js')).replayVerb,

@@ -1,0 +1,107 @@
+import { createLogger, type Logger } from '../../edge/index.js'
+import { assertNever, systemClock } from '../../kernel/index.js'
+import { numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { kafkaAccess, openWorker, serveHealth, type WorkerEvent } from '../worker/index.js'
+import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
+import { parseFlags, text, type Verb, wholeNumber } from './verb.js'
+
+const help = `usage: weir worker [flags]
+
+Joins the group of the deployment and runs the slots that the group gives it. State lies below --data-dir, one directory
+for each process; its loss loses nothing.
+
+  --threads N         slot threads; default 1
+  --data-dir DIR      where state lies; default .weir (WEIR_DATA_DIR)
+  --port N            also serves /healthz, /readyz and /metrics there; without it no port is opened
+  --app NAME          name of the deployment (WEIR_APP)
+  --model, --rules, --features, --cache-mb, --card-key   as for weir up
+${kafkaHelp}
+
+example:
+  WEIR_KAFKA_BROKERS=localhost:9092 weir topics create --partitions 8
+  WEIR_KAFKA_BROKERS=localhost:9092 weir worker --data-dir /var/lib/weir
+`
+
+export const workerVerb: Verb = {
+  name: 'worker',
+  help,
+  run: async (args, io) => {
+    const values = parseFlags(args, { ...kafkaFlags, threads: { type: 'string' } })
+    const threads = wholeNumber(values, 'threads', { min: 1, max: 64, fallback: 1 })
+    const config = configOf(values)
+    const logger = createLogger()
+    const worker = await openWorker({
+      app: textOf(config, 'app'),
+      dataDir: textOf(config, 'data_dir'),
+      kafka: kafkaAccess(config),
+      model: optionalTextOf(config, 'model'),
+      rules: optionalTextOf(config, 'rules'),
+      features: optionalTextOf(config, 'features'),
+      cardKey: textOf(config, 'card_key'),
+      cacheMb: numberOf(config, 'cache_mb'),
+      threads,
+      clock: systemClock,
+      onEvent: event => logEvent(logger, event),
+    })
+    const asked = text(values, 'port') !== undefined
+    const health = asked
+      ? await serveHealth(worker, { host: textOf(config, 'http.host'), port: numberOf(config, 'http.port') })
+      : undefined
+    if (health !== undefined) logger.info({ url: health.url }, 'health and metrics')
+    try {
+      await worker.run(io.signal)
+    } finally {
+      await health?.close()
+    }
+    return 0
+  },
+}
+
+/** Places and codes, never what a step said: its text may name a customer. */
+function logEvent(logger: Logger, event: WorkerEvent): void {
+  switch (event.kind) {
+    case 'assigned':
+      logger.info({ slots: event.slots }, 'the group has assigned slots')
+      return
+    case 'running':
+    case 'released':
+      logger.info({ slot: event.slot }, `slot ${event.kind}`)
+      return
+    case 'group-trouble':
+      logger.warn({ reason: event.message }, 'the worker group does not answer; joining again')
+      return
+    case 'offsets-not-committed':
+      logger.debug({ reason: event.message }, 'offsets for lag tools were not committed')
+      return
+    case 'slot':
+      logSlotEvent(logger, event.slot, event.event)
+      return
+    default:
+      assertNever(event)
+  }
+}
+
+function logSlotEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, { kind: 'slot' }>['event']): void {
+  switch (event.kind) {
+    case 'recovering':
+      logger.info({ slot }, 'the slot goes to the committed position')
+      return
+    case 'replayed':
+      logger.info({ slot, epochs: event.epochs, records: event.records }, 'state is up to date again')
+      return
+    case 'excluded':
+      logger.error(
+        { slot, position: event.position, step: event.step },
+        'a step threw on a record; it is a dead letter',
+      )
+      return
+    case 'model-failed':
+      logger.error({ slot, rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
+      return
+    case 'failed':
+      logger.warn({ slot, code: event.code }, 'the slot failed and begins anew from the committed position')
+      return
+    default:
+      assertNever(event)
+  }
+}

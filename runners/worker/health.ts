@@ -1,0 +1,99 @@
+/** Health, readiness and metrics of a worker over HTTP, where a port was asked for. */
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { messageOf, WeirError } from '../../kernel/index.js'
+import type { SlotWorker } from './worker.js'
+
+export interface HealthServer {
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** @throws WeirError LISTEN_FAILED */
+export async function serveHealth(
+  worker: SlotWorker,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<HealthServer> {
+  const registry = metricsOf(worker)
+  const server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 }, async (request, response) => {
+    const path = new URL(request.url ?? '/', 'http://worker').pathname
+    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, { status: 405 })
+    switch (path) {
+      case '/healthz':
+        return answer(response, 200, { status: 'ok' })
+      case '/readyz': {
+        const reasons = worker.notReady()
+        const slots = worker.status.map(({ slot, state, epoch, inputs }) => ({ slot, state, epoch, inputs }))
+        return answer(response, reasons.length === 0 ? 200 : 503, { ready: reasons.length === 0, reasons, slots })
+      }
+      case '/metrics':
+        response.writeHead(200, { 'content-type': registry.contentType })
+        return response.end(await registry.metrics())
+      default:
+        return answer(response, 404, { status: 404 })
+    }
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', error => reject(new WeirError('LISTEN_FAILED', messageOf(error), { cause: error })))
+    server.listen(port, host, resolve)
+  })
+  const { port: bound } = server.address() as AddressInfo
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    close: () =>
+      new Promise(resolve => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+  response.end(`${JSON.stringify(body)}\n`)
+}
+
+function metricsOf(worker: SlotWorker): Registry {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+  const perSlot = (name: string, help: string, of: (status: SlotWorker['status'][number]) => number): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['slot'],
+      registers,
+      collect() {
+        this.reset()
+        for (const status of worker.status) this.set({ slot: status.slot }, of(status))
+      },
+    })
+  }
+  perSlot('weir_slot_running', '1 while the slot runs', ({ state }) => (state === 'running' ? 1 : 0))
+  perSlot('weir_slot_epoch', 'Last committed epoch', ({ epoch }) => epoch)
+  for (const count of ['records', 'decisions', 'duplicates', 'conflicts', 'dead_letters', 'late'] as const) {
+    perSlot(`weir_slot_${count}`, `${count} since the journal began`, ({ counts }) => counts[count] ?? 0)
+  }
+  const perInput = (name: string, help: string, of: (input: { behind: number; undecided: number }) => number): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['topic', 'partition'],
+      registers,
+      collect() {
+        this.reset()
+        for (const { inputs } of worker.status) {
+          for (const input of inputs) this.set({ topic: input.topic, partition: input.partition }, of(input))
+        }
+      },
+    })
+  }
+  perInput('weir_input_lag_records', 'Records not read yet', ({ behind }) => behind)
+  perInput(
+    'weir_input_undecided_records',
+    'Records behind open transactions of producers',
+    ({ undecided }) => undecided,
+  )
+  return registry
+}

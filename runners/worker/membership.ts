@@ -1,0 +1,184 @@
+/**
+ * Membership in the worker group `weir.<app>`, by kafkajs. The group hands out slots; it never reads a record: the
+ * partitions of what a slot owns are assigned, so that Kafka's own tools show them, and paused before the first fetch.
+ *
+ * Invariants: 1. a slot that stays is not told so: it keeps running through a rebalance; 2. `fresh` is true only while the
+ * coordinator has answered within half the session time-out: a slot is (re)initialised only then (I4); 3. offsets are
+ * committed as a courtesy to lag tools; nothing rests on them.
+ */
+import kafkajs, { type Consumer, type KafkaConfig } from 'kafkajs'
+import type { Clock, DurationMs } from '../../kernel/index.js'
+import { messageOf, millis, seconds } from '../../kernel/index.js'
+import type { PartitionOffset } from '../slot/index.js'
+import { assignSlots, type GroupMember } from './assigner.js'
+
+const { AssignerProtocol, Kafka } = kafkajs
+const { MemberAssignment, MemberMetadata } = AssignerProtocol
+
+const sessionTimeout = seconds(10)
+const heartbeatEvery = millis(500)
+const rejoinPause = millis(500)
+const protocolName = 'weir-slots-1'
+
+/** What a member says of itself to whoever assigns. */
+export interface MemberNote {
+  readonly threads: number
+  readonly running: readonly number[]
+  readonly stored: ReadonlyMap<number, number>
+}
+
+export interface MembershipOptions {
+  readonly kafka: KafkaConfig
+  readonly groupId: string
+  /** The journal's topic as Kafka knows it; its partition n is slot n. */
+  readonly journalTopic: string
+  /** Input topics as Kafka knows them, with their partition counts: partition p belongs to slot p mod slots. */
+  readonly inputs: readonly { readonly topic: string; readonly partitions: number }[]
+  readonly slots: number
+  readonly clock: Clock
+  readonly note: () => MemberNote
+  readonly onAssigned: (slots: readonly number[]) => void
+  readonly onTrouble: (message: string) => void
+}
+
+export class Membership {
+  readonly #options: MembershipOptions
+  #consumer: Consumer | undefined
+  #answeredAtMs = Number.NEGATIVE_INFINITY
+  #slots: readonly number[] = []
+  #stopped = false
+  #rejoining: Promise<void> = Promise.resolve()
+
+  constructor(options: MembershipOptions) {
+    this.#options = options
+  }
+
+  /** Slots that the group has given to this member. */
+  get slots(): readonly number[] {
+    return this.#slots
+  }
+
+  get fresh(): boolean {
+    return !this.#stopped && this.#options.clock.nowMs() - this.#answeredAtMs < sessionTimeout / 2
+  }
+
+  /** Joins; goes on trying in the background when that fails. */
+  async start(): Promise<void> {
+    await this.#join()
+  }
+
+  /** Offsets of the next records to read. */
+  async commit(positions: readonly PartitionOffset[]): Promise<void> {
+    if (this.#consumer === undefined || !this.fresh || positions.length === 0) return
+    await this.#consumer.commitOffsets(positions.map(({ topic, partition, offset }) => ({ topic, partition, offset })))
+  }
+
+  /** Leaves the group, so that the others need not wait for a time-out. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#rejoining
+    await this.#consumer?.disconnect()
+    this.#consumer = undefined
+  }
+
+  async #join(): Promise<void> {
+    const { groupId, journalTopic, inputs } = this.#options
+    const consumer = new Kafka(this.#options.kafka).consumer({
+      groupId,
+      sessionTimeout,
+      rebalanceTimeout: sessionTimeout,
+      heartbeatInterval: heartbeatEvery,
+      maxWaitTimeInMs: 100,
+      partitionAssigners: [() => this.#assigner()],
+      // What kafkajs would try again by itself with long pauses is begun anew here.
+      retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 3, restartOnFailure: async () => false },
+    })
+    this.#consumer = consumer
+    consumer.on('consumer.heartbeat', () => this.#answered())
+    consumer.on('consumer.group_join', ({ payload }) => {
+      this.#answered()
+      const assignment = payload.memberAssignment as Readonly<Record<string, readonly number[]>>
+      consumer.pause(Object.entries(assignment).map(([topic, partitions]) => ({ topic, partitions: [...partitions] })))
+      this.#slots = [...(assignment[journalTopic] ?? [])].sort((a, b) => a - b)
+      this.#options.onAssigned(this.#slots)
+    })
+    consumer.on('consumer.crash', ({ payload }) => this.#rejoin(payload.error))
+    try {
+      await consumer.connect()
+      await consumer.subscribe({ topics: [journalTopic, ...inputs.map(({ topic }) => topic)] })
+      await consumer.run({ autoCommit: false, eachBatch: async () => {} })
+    } catch (error) {
+      this.#rejoin(error)
+    }
+  }
+
+  #answered(): void {
+    this.#answeredAtMs = this.#options.clock.nowMs()
+  }
+
+  #rejoin(error: unknown): void {
+    if (this.#stopped) return
+    this.#options.onTrouble(messageOf(error))
+    const failed = this.#consumer
+    this.#consumer = undefined
+    this.#rejoining = (async () => {
+      // It may never have been connected, or lost its connection long ago.
+      await failed?.disconnect().catch((reason: unknown) => this.#options.onTrouble(messageOf(reason)))
+      await this.#options.clock.sleep(rejoinPause)
+      if (!this.#stopped) await this.#join()
+    })()
+  }
+
+  #assigner() {
+    return {
+      name: protocolName,
+      version: 1,
+      protocol: ({ topics }: { topics: string[] }) => ({
+        name: protocolName,
+        metadata: MemberMetadata.encode({ version: 1, topics, userData: encodeNote(this.#options.note()) }),
+      }),
+      assign: async ({ members }: { members: readonly { memberId: string; memberMetadata: Buffer }[] }) => {
+        const group = members.map(({ memberId, memberMetadata }) => ({
+          id: memberId,
+          ...decodeNote(MemberMetadata.decode(memberMetadata)?.userData),
+        }))
+        return [...assignSlots(group, this.#options.slots)].map(([memberId, slots]) => ({
+          memberId,
+          memberAssignment: MemberAssignment.encode({
+            version: 1,
+            assignment: this.#partitionsOf(slots),
+            userData: Buffer.alloc(0),
+          }),
+        }))
+      },
+    }
+  }
+
+  #partitionsOf(slots: readonly number[]): Record<string, number[]> {
+    const { journalTopic, inputs, slots: count } = this.#options
+    if (slots.length === 0) return {}
+    const assignment: Record<string, number[]> = { [journalTopic]: [...slots] }
+    for (const { topic, partitions } of inputs) {
+      assignment[topic] = Array.from({ length: partitions }, (_, p) => p).filter(p => slots.includes(p % count))
+    }
+    return assignment
+  }
+}
+
+function encodeNote({ threads, running, stored }: MemberNote): Buffer {
+  return Buffer.from(JSON.stringify({ threads, running, stored: [...stored] }))
+}
+
+/** A member of another version says what this one does not know: it then counts as one without slots. */
+function decodeNote(bytes: Buffer | undefined): Omit<GroupMember, 'id'> {
+  const none = { threads: 1, running: [], stored: new Map<number, number>() }
+  if (bytes === undefined || bytes.length === 0) return none
+  const { threads, running, stored } = JSON.parse(bytes.toString('utf8')) as {
+    threads: number
+    running: number[]
+    stored: [number, number][]
+  }
+  return { threads, running, stored: new Map(stored) }
+}
+
+export const sessionTimeoutMs: DurationMs = sessionTimeout

@@ -1,0 +1,71 @@
+/** A worker from its job: what the topics say, what lies on the disk, then the group. */
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Clock, WeirError } from '../../kernel/index.js'
+import { KafkaLog } from '../../log/kafka/index.js'
+import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
+import { makeFolders } from '../folders/index.js'
+import { journalTopicOf } from '../slot/index.js'
+import { planOf, type WorkerJob } from './job.js'
+import { type KafkaAccess, kafkajsConfig } from './kafka.js'
+import { Membership } from './membership.js'
+import { SlotWorker, type WorkerEvent } from './worker.js'
+
+export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'kafka'> {
+  readonly kafka: KafkaAccess
+  readonly threads: number
+  readonly clock: Clock
+  readonly onEvent: (event: WorkerEvent) => void
+}
+
+/** @throws WeirError UNKNOWN_TOPIC, KAFKA_UNAVAILABLE, OUTPUT_UNWRITABLE, … */
+export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> {
+  const { threads, clock, onEvent, ...rest } = settings
+  // A wrong rule file is better found here than in every thread.
+  const sources = planOf({ ...rest, slots: 1 }).sources.map(({ topic }) => topic)
+  makeFolders(rest.dataDir)
+  const log = await KafkaLog.open(rest.kafka)
+  try {
+    const journal = journalTopicOf(rest.app)
+    const slots = await log.partitionCount(journal)
+    if (slots > 1)
+      throw new WeirError('TOPIC_MISMATCH', `${journal} has ${slots} partitions, and this version runs one slot`)
+    const inputs = await Promise.all(
+      sources.map(async topic => ({ topic, partitions: await log.partitionCount(topic) })),
+    )
+    await log.partitionCount('decisions')
+    await log.partitionCount('transactions.dead-letter')
+    const { prefix = '' } = rest.kafka
+    const job: WorkerJob = { ...rest, slots }
+    const membership: ConstructorParameters<typeof SlotWorker>[0]['membership'] = callbacks =>
+      new Membership({
+        kafka: kafkajsConfig(rest.kafka),
+        groupId: `${prefix}weir.${rest.app}`,
+        journalTopic: prefix + journal,
+        inputs: inputs.map(input => ({ ...input, topic: prefix + input.topic })),
+        slots,
+        clock,
+        ...callbacks,
+      })
+    return new SlotWorker({ job, threads, prefix, clock, membership, onEvent }, await storedEpochs(rest.dataDir))
+  } finally {
+    await log.close()
+  }
+}
+
+/** Of the slots whose stores lie here: the group prefers the member that has the newest. */
+async function storedEpochs(dataDir: string): Promise<ReadonlyMap<number, number>> {
+  const epochs = new Map<number, number>()
+  for (const name of existsSync(dataDir) ? readdirSync(dataDir) : []) {
+    const slot = /^slot-(\d{1,4})$/.exec(name)?.[1]
+    if (slot === undefined) continue
+    const backend = await openRocksDb(join(dataDir, name))
+    try {
+      const store = await StateStore.open({ backend, keyGroups: keyGroupsFor(1), cacheBytesMax: 1 << 20 })
+      if (store.reflects !== undefined) epochs.set(Number(slot), store.reflects.epoch)
+    } finally {
+      await backend.close()
+    }
+  }
+  return epochs
+}

@@ -1,0 +1,215 @@
+/**
+ * Runs one slot for as long as it is ours: opens its store and its log, steps it, begins anew after a failure.
+ *
+ * Invariants: 1. it fences nobody without permission (I4, slot-log.ts); 2. what another try cannot mend ends the host with
+ * its error: going on would be wrong; 3. a stop finishes the epoch that runs and writes state back.
+ */
+import { join } from 'node:path'
+import { type Clock, type DurationMs, isWeirError, messageOf, millis, seconds, WeirError } from '../../kernel/index.js'
+import { offset } from '../../log/index.js'
+import { KafkaLog } from '../../log/kafka/index.js'
+import type { Model } from '../../scoring/index.js'
+import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
+import type { Plan } from '../../topology/index.js'
+import { makeFolders } from '../folders/index.js'
+import { type GenesisRecord, journalTopicOf, type PartitionOffset, Slot, type SlotEvent } from '../slot/index.js'
+import { topicDeadLetters } from '../topics/index.js'
+import type { WorkerJob } from './job.js'
+import { SlotLog } from './slot-log.js'
+
+const pauseMin = millis(100)
+const pauseMax = seconds(5)
+const statusEvery = millis(250)
+
+/** Errors that stay whatever is tried: somebody has to act. */
+const lasting = new Set([
+  'FINGERPRINT_MISMATCH',
+  'JOURNAL_CORRUPT',
+  'JOURNAL_WITHOUT_GENESIS',
+  'TOPIC_MISMATCH',
+  'UNKNOWN_TOPIC',
+  'OFFSET_OUT_OF_RANGE',
+  'STATE_FORMAT',
+  'DIRECTORY_IN_USE',
+  'OUTPUT_UNWRITABLE',
+])
+
+export interface InputStatus {
+  readonly topic: string
+  readonly partition: number
+  /** Records not read yet, those of open transactions included. */
+  readonly behind: number
+  /** Records held back by transactions that are still open. */
+  readonly undecided: number
+}
+
+export interface SlotStatus {
+  readonly slot: number
+  readonly state: string
+  readonly epoch: number
+  /** Epoch that the store on disk reflects; undefined before it is open. */
+  readonly stored: number | undefined
+  readonly counts: Readonly<Record<string, number>>
+  readonly positions: readonly PartitionOffset[]
+  readonly inputs: readonly InputStatus[]
+}
+
+export type HostEvent = SlotEvent | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+
+export interface SlotHostIo {
+  readonly clock: Clock
+  readonly permission: () => Promise<boolean>
+  readonly onStatus: (status: SlotStatus) => void
+  readonly onEvent: (event: HostEvent) => void
+}
+
+export class SlotHost {
+  readonly #job: WorkerJob
+  readonly #number: number
+  readonly #plan: Plan
+  readonly #models: ReadonlyMap<string, Model>
+  readonly #io: SlotHostIo
+  #stopping = false
+  #reportedAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(job: WorkerJob, slot: number, plan: Plan, models: ReadonlyMap<string, Model>, io: SlotHostIo) {
+    this.#job = job
+    this.#number = slot
+    this.#plan = plan
+    this.#models = models
+    this.#io = io
+  }
+
+  stop(): void {
+    this.#stopping = true
+  }
+
+  /** Until it is stopped or the slot is no longer ours. @throws WeirError that another try cannot mend */
+  async run(): Promise<void> {
+    const directory = join(this.#job.dataDir, `slot-${this.#number}`)
+    makeFolders(directory)
+    let pause: DurationMs = pauseMin
+    while (!this.#stopping) {
+      try {
+        if (!(await this.#io.permission())) return
+        await this.#runOnce(directory, () => {
+          pause = pauseMin
+        })
+        return
+      } catch (error) {
+        const code = isWeirError(error) ? error.code : 'INTERNAL_ERROR'
+        this.#io.onEvent({ kind: 'failed', code, message: messageOf(error) })
+        if (lasting.has(code)) throw error
+        await this.#io.clock.sleep(pause)
+        pause = millis(Math.min(pause * 2, pauseMax))
+      }
+    }
+  }
+
+  async #runOnce(directory: string, onProgress: () => void): Promise<void> {
+    const backend = await openRocksDb(directory)
+    try {
+      const log = new SlotLog(await KafkaLog.open(this.#job.kafka), {
+        permission: this.#io.permission,
+        journalTopic: journalTopicOf(this.#job.app),
+      })
+      try {
+        await this.#step(log, backend, onProgress)
+      } finally {
+        await log.close()
+      }
+    } finally {
+      await backend.close()
+    }
+  }
+
+  async #step(log: SlotLog, backend: StateBackend, onProgress: () => void): Promise<void> {
+    const genesis = await this.#genesis(log)
+    const store = await StateStore.open({
+      backend,
+      keyGroups: genesis.key_groups,
+      cacheBytesMax: this.#job.cacheMb * (1 << 20),
+    })
+    await this.#checkBeginning(log, store)
+    const slot = new Slot({
+      plan: this.#plan,
+      slot: this.#number,
+      log,
+      store,
+      models: this.#models,
+      clock: this.#io.clock,
+      // The journal is in Kafka: what a power cut takes from the store is folded again.
+      syncState: false,
+      limits: { pollWaitMs: millis(100) },
+      genesis,
+      deadLetters: topicDeadLetters,
+      onEvent: event => this.#io.onEvent(event),
+    })
+    let done = false
+    try {
+      await slot.start()
+      this.#report(slot, store, log, true)
+      while (!this.#stopping) {
+        const { kind } = await slot.step()
+        if (kind === 'committed') onProgress()
+        this.#report(slot, store, log, false)
+      }
+      done = true
+    } finally {
+      await slot.close({ keepState: done })
+    }
+    this.#report(slot, store, log, true)
+  }
+
+  async #genesis(log: SlotLog): Promise<Omit<GenesisRecord, 'v' | 'kind' | 'fingerprint' | 'slot'>> {
+    const { app, slots } = this.#job
+    const partitions: { topic: string; count: number }[] = []
+    const start: PartitionOffset[] = []
+    for (const { topic } of this.#plan.sources) {
+      const count = await log.partitionCount(topic)
+      partitions.push({ topic, count })
+      for (let partition = this.#number; partition < count; partition += slots) {
+        const { earliest } = await log.range({ topic, partition })
+        start.push({ topic, partition, offset: String(earliest) })
+      }
+    }
+    const count = partitions.find(({ topic }) => topic === 'transactions')?.count ?? 1
+    return { app, slots, key_groups: keyGroupsFor(count), partitions, start, job: {} }
+  }
+
+  /** An empty journal is a new job only where nothing says otherwise: a lost journal must not decide everything again. */
+  async #checkBeginning(log: SlotLog, store: StateStore): Promise<void> {
+    const at = { topic: journalTopicOf(this.#job.app), partition: this.#number }
+    const journal = await log.range(at)
+    if (journal.latest > journal.earliest) return
+    const lost = (why: string) =>
+      new WeirError('JOURNAL_WITHOUT_GENESIS', `${at.topic}/${at.partition} is empty, but ${why}`)
+    if (journal.earliest > offset(0)) throw lost(`its records up to ${journal.earliest} were deleted`)
+    if (store.reflects !== undefined) throw lost(`the state on this disk is of its epoch ${store.reflects.epoch}`)
+    const decisions = await log.partitionCount('decisions')
+    for (let partition = this.#number; partition < decisions; partition += this.#job.slots) {
+      const { latest } = await log.range({ topic: 'decisions', partition })
+      if (latest > offset(0)) throw lost(`decisions/${partition} already holds decisions`)
+    }
+  }
+
+  #report(slot: Slot, store: StateStore, log: SlotLog, always: boolean): void {
+    const nowMs = this.#io.clock.nowMs()
+    if (!always && nowMs - this.#reportedAtMs < statusEvery) return
+    this.#reportedAtMs = nowMs
+    this.#io.onStatus({
+      slot: this.#number,
+      state: slot.state,
+      epoch: slot.epoch,
+      stored: store.reflects?.epoch,
+      counts: Object.fromEntries(slot.counts),
+      positions: slot.positions,
+      inputs: log.inputs().map(({ topic, partition, position, highWatermark, lastStableOffset }) => ({
+        topic,
+        partition,
+        behind: Math.max(0, Number(highWatermark - position)),
+        undecided: Math.max(0, Number(highWatermark - lastStableOffset)),
+      })),
+    })
+  }
+}

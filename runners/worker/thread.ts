@@ -1,0 +1,66 @@
+/** A thread that runs slots: the loaded models are shared by them, nothing else is. Started by threads.ts. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { defined, isWeirError, messageOf, systemClock } from '../../kernel/index.js'
+import { modelsOf, planOf, type WorkerJob } from './job.js'
+import type { FromThread, SlotFailure, ToThread } from './messages.js'
+import { SlotHost } from './slot-host.js'
+
+const port = defined(parentPort, 'the port of a worker thread')
+const job = workerData as WorkerJob
+const say = (message: FromThread): void => port.postMessage(message)
+
+const plan = planOf(job)
+const models = await modelsOf(job, plan)
+const hosts = new Map<number, SlotHost>()
+const asked = new Map<number, (granted: boolean) => void>()
+
+function run(slot: number): void {
+  const host = new SlotHost(job, slot, plan, models, {
+    clock: systemClock,
+    permission: () =>
+      new Promise(resolve => {
+        asked.set(slot, resolve)
+        say({ kind: 'ask', slot })
+      }),
+    onStatus: status => say({ kind: 'status', status }),
+    onEvent: event => say({ kind: 'event', slot, event }),
+  })
+  hosts.set(slot, host)
+  host.run().then(
+    () => released(slot, undefined),
+    (error: unknown) => released(slot, error),
+  )
+}
+
+function released(slot: number, error: unknown): void {
+  hosts.delete(slot)
+  asked.delete(slot)
+  say({ kind: 'released', slot, failure: error === undefined ? undefined : failureOf(error) })
+}
+
+function failureOf(error: unknown): SlotFailure {
+  return isWeirError(error)
+    ? { code: error.code, what: error.what }
+    : { code: 'INTERNAL_ERROR', what: messageOf(error) }
+}
+
+port.on('message', async (message: ToThread) => {
+  switch (message.kind) {
+    case 'run':
+      run(message.slot)
+      break
+    case 'stop':
+      hosts.get(message.slot)?.stop()
+      break
+    case 'permission': {
+      const answer = asked.get(message.slot)
+      asked.delete(message.slot)
+      answer?.(message.granted)
+      break
+    }
+    case 'end':
+      for (const model of models.values()) await model.close()
+      port.close()
+      break
+  }
+})

@@ -1,0 +1,239 @@
+/**
+ * `weir worker`: a member of the group, and threads that run the slots that the group gives it.
+ *
+ * Invariants: 1. a slot is told to run only once the thread that ran it here before has released it; 2. a thread may fence
+ * only while the slot is assigned and the membership fresh (I4); 3. stopping releases every slot before the group is left,
+ * so that nobody has to be fenced; 4. an error that stays ends the worker with it: an operator has to act.
+ */
+import { Worker as Thread } from 'node:worker_threads'
+import { assert, type Clock, messageOf, millis, WeirError } from '../../kernel/index.js'
+import type { PartitionOffset } from '../slot/index.js'
+import type { WorkerJob } from './job.js'
+import type { Membership } from './membership.js'
+import type { FromThread, SlotFailure, ToThread } from './messages.js'
+import type { HostEvent, SlotStatus } from './slot-host.js'
+
+const permissionPoll = millis(50)
+const commitEvery = millis(1_000)
+
+export type WorkerEvent =
+  | { readonly kind: 'assigned'; readonly slots: readonly number[] }
+  | { readonly kind: 'slot'; readonly slot: number; readonly event: HostEvent }
+  | { readonly kind: 'running' | 'released'; readonly slot: number }
+  | { readonly kind: 'group-trouble' | 'offsets-not-committed'; readonly message: string }
+
+export interface WorkerOptions {
+  readonly job: WorkerJob
+  readonly threads: number
+  /** Put before the topics' names in Kafka. */
+  readonly prefix: string
+  readonly clock: Clock
+  readonly membership: (callbacks: MembershipCallbacks) => Membership
+  readonly onEvent: (event: WorkerEvent) => void
+}
+
+export interface MembershipCallbacks {
+  readonly note: () => { threads: number; running: readonly number[]; stored: ReadonlyMap<number, number> }
+  readonly onAssigned: (slots: readonly number[]) => void
+  readonly onTrouble: (message: string) => void
+}
+
+interface RunningThread {
+  readonly thread: Thread
+  readonly slots: Set<number>
+}
+
+export class SlotWorker {
+  readonly #options: WorkerOptions
+  readonly #membership: Membership
+  readonly #threads: RunningThread[] = []
+  /** Slots that run here, or are being released. */
+  readonly #placed = new Map<number, { readonly on: RunningThread; stopping: boolean }>()
+  readonly #status = new Map<number, SlotStatus>()
+  readonly #stored = new Map<number, number>()
+  #wanted: readonly number[] = []
+  #trouble: string | undefined = 'joining the group'
+  #stopping = false
+  #failure: WeirError | undefined
+  #onEnd: () => void = () => {}
+
+  /** @param stored epochs of the stores that already lie on this disk, by slot */
+  constructor(options: WorkerOptions, stored: ReadonlyMap<number, number>) {
+    this.#options = options
+    for (const [slot, epoch] of stored) this.#stored.set(slot, epoch)
+    this.#membership = options.membership({
+      note: () => ({ threads: options.threads, running: [...this.#placed.keys()], stored: this.#stored }),
+      onAssigned: slots => this.#assigned(slots),
+      onTrouble: message => this.#groupTrouble(message),
+    })
+  }
+
+  get status(): readonly SlotStatus[] {
+    return [...this.#status.values()].sort((a, b) => a.slot - b.slot)
+  }
+
+  /** Why this worker cannot do its part now; empty when it can. */
+  notReady(): readonly string[] {
+    const reasons: string[] = []
+    if (this.#stopping) reasons.push('stopping')
+    if (this.#trouble !== undefined) reasons.push(this.#trouble)
+    for (const slot of this.#wanted) {
+      const state = this.#status.get(slot)?.state ?? 'starting'
+      if (state !== 'running') reasons.push(`slot ${slot} is ${state}`)
+    }
+    for (const { slot, inputs } of this.status) {
+      for (const { topic, partition, undecided, behind } of inputs) {
+        if (undecided > 0 && undecided === behind) {
+          reasons.push(`slot ${slot} waits for an open transaction of a producer in ${topic}/${partition}`)
+        }
+      }
+    }
+    return reasons
+  }
+
+  /** Runs until `signal` is aborted. @throws WeirError that needs an operator */
+  async run(signal: AbortSignal): Promise<void> {
+    for (let i = 0; i < this.#options.threads; i++) this.#threads.push(this.#startThread())
+    const ended = new Promise<void>(resolve => {
+      this.#onEnd = resolve
+      if (signal.aborted) resolve()
+      signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    await this.#membership.start()
+    const committing = this.#commitNowAndThen(signal)
+    await ended
+    await this.#stop()
+    await committing
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  async #stop(): Promise<void> {
+    this.#stopping = true
+    this.#wanted = []
+    this.#place()
+    while (this.#placed.size > 0) await this.#options.clock.sleep(millis(10))
+    await this.#membership.stop()
+    for (const { thread } of this.#threads) tell(thread, { kind: 'end' })
+    await Promise.all(this.#threads.map(({ thread }) => ended(thread)))
+  }
+
+  #assigned(slots: readonly number[]): void {
+    this.#trouble = undefined
+    this.#options.onEvent({ kind: 'assigned', slots })
+    if (this.#stopping) return
+    this.#wanted = slots
+    this.#place()
+  }
+
+  #groupTrouble(message: string): void {
+    this.#trouble = 'the worker group does not answer'
+    this.#options.onEvent({ kind: 'group-trouble', message })
+  }
+
+  /** Brings what runs to what is wanted. */
+  #place(): void {
+    for (const [slot, placed] of this.#placed) {
+      if (this.#wanted.includes(slot) || placed.stopping) continue
+      placed.stopping = true
+      tell(placed.on.thread, { kind: 'stop', slot })
+    }
+    for (const slot of this.#wanted) {
+      if (this.#placed.has(slot)) continue
+      const on = this.#threads.reduce((least, thread) => (thread.slots.size < least.slots.size ? thread : least))
+      on.slots.add(slot)
+      this.#placed.set(slot, { on, stopping: false })
+      tell(on.thread, { kind: 'run', slot })
+    }
+  }
+
+  #startThread(): RunningThread {
+    const running: RunningThread = {
+      thread: new Thread(new URL('./thread.js', import.meta.url), { workerData: this.#options.job }),
+      slots: new Set(),
+    }
+    running.thread.on('message', (message: FromThread) => this.#heard(running, message))
+    // A bug, or memory that ran out: its slots have lost their owner here, and the process says so.
+    running.thread.on('error', error =>
+      this.#fail(new WeirError('INTERNAL_ERROR', `a slot thread failed: ${error.message}`, { cause: error }), running),
+    )
+    return running
+  }
+
+  #heard(from: RunningThread, message: FromThread): void {
+    switch (message.kind) {
+      case 'status':
+        this.#status.set(message.status.slot, message.status)
+        if (message.status.stored !== undefined) this.#stored.set(message.status.slot, message.status.stored)
+        break
+      case 'event':
+        this.#options.onEvent({ kind: 'slot', slot: message.slot, event: message.event })
+        break
+      case 'ask':
+        void this.#answer(from, message.slot)
+        break
+      case 'released':
+        this.#released(from, message.slot)
+        if (message.failure !== undefined) this.#failWith(message.failure)
+        break
+    }
+  }
+
+  async #answer(thread: RunningThread, slot: number): Promise<void> {
+    const placed = this.#placed.get(slot)
+    assert(placed?.on === thread, `slot ${slot} asks from the thread that it runs on`)
+    for (;;) {
+      const granted = !placed.stopping && this.#wanted.includes(slot)
+      if (!granted || this.#membership.fresh) {
+        tell(thread.thread, { kind: 'permission', slot, granted })
+        return
+      }
+      await this.#options.clock.sleep(permissionPoll)
+    }
+  }
+
+  #released(from: RunningThread, slot: number): void {
+    from.slots.delete(slot)
+    this.#placed.delete(slot)
+    this.#status.delete(slot)
+    this.#options.onEvent({ kind: 'released', slot })
+    // Given back to us while it was being released.
+    if (this.#failure === undefined) this.#place()
+  }
+
+  #failWith({ code, what }: SlotFailure): void {
+    this.#failure ??= new WeirError(code, what)
+    this.#onEnd()
+  }
+
+  #fail(error: WeirError, running: RunningThread): void {
+    for (const slot of running.slots) this.#placed.delete(slot)
+    running.slots.clear()
+    this.#failure ??= error
+    this.#onEnd()
+  }
+
+  #positions(): readonly PartitionOffset[] {
+    const { prefix } = this.#options
+    return this.status.flatMap(({ positions }) => positions.map(at => ({ ...at, topic: prefix + at.topic })))
+  }
+
+  async #commitNowAndThen(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.#failure === undefined) {
+      await this.#options.clock.sleep(commitEvery)
+      try {
+        await this.#membership.commit(this.#positions())
+      } catch (error) {
+        // A courtesy to lag tools, tried again within a second; what matters of the group's state shows elsewhere.
+        this.#options.onEvent({ kind: 'offsets-not-committed', message: messageOf(error) })
+      }
+    }
+  }
+}
+
+const tell = (thread: Thread, message: ToThread): void => thread.postMessage(message)
+
+const ended = (thread: Thread): Promise<void> =>
+  new Promise(resolve => {
+    if (thread.threadId === -1) resolve()
+    else thread.once('exit', () => resolve())
+  })
