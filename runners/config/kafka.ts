@@ -108,7 +108,7 @@ export const kafkaSettings = [
     env: 'WEIR_TOPIC_PREFIX',
     flag: 'topic-prefix',
     kind: 'text',
-    fallback: '',
+    fallback: undefined,
     kafka: true,
     about: 'put before topics, group, transactional ids and subjects: one for each tenant',
   },

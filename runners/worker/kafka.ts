@@ -20,7 +20,7 @@ export function kafkaAccess(config: Config): KafkaAccess {
   const sasl = saslOf(config)
   return {
     brokers,
-    prefix: textOf(config, 'topic_prefix'),
+    prefix: optionalTextOf(config, 'topic_prefix') ?? '',
     clientId: `weir-${textOf(config, 'app')}`,
     ...(tls && { tls }),
     ...(sasl && { sasl }),

@@ -52,8 +52,11 @@ export const entries: readonly RegExp[] = [
   /^runners\/cli\/main\.ts$/,
   /^benchmarks\/main\.ts$/,
   /^benchmarks\/http\.ts$/,
+  /^benchmarks\/kafka\.ts$/,
+  /^runners\/worker\/thread\.ts$/,
   /^testing\/simulation\/main\.ts$/,
   /^testing\/kill\/main\.ts$/,
+  /^testing\/chaos\/main\.ts$/,
   /^examples\/[^/]+\.ts$/,
 ]
 

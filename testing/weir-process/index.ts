@@ -1,4 +1,4 @@
-/** `weir up` as a child process that can be killed without warning. */
+/** `weir up` and `weir worker` as child processes that can be killed without warning. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
@@ -14,6 +14,10 @@ export interface WeirProcess {
   kill(): Promise<void>
   /** SIGTERM: drains. @returns exit code */
   stop(): Promise<number | null>
+  /** Sends a signal and waits for nothing. */
+  signal(signal: NodeJS.Signals): void
+  /** null while it runs. */
+  exitCode(): number | null
   /** What it wrote to stderr, the last 16 KB. */
   readonly stderr: () => string
 }
@@ -30,10 +34,32 @@ export async function freePort(): Promise<number> {
 }
 
 /** @throws Error with its stderr when it does not become ready */
-export async function startWeir(dataDir: string, port: number, flags: readonly string[] = []): Promise<WeirProcess> {
+export function startWeir(dataDir: string, port: number, flags: readonly string[] = []): Promise<WeirProcess> {
+  return start(['up', '--data-dir', dataDir, '--port', String(port), ...flags], port, {})
+}
+
+/**
+ * Ready means: it has joined the group, and every slot that it was given runs.
+ * @throws Error with its stderr when it does not become ready
+ */
+export function startWorker(
+  brokers: readonly string[],
+  dataDir: string,
+  port: number,
+  options: { readonly flags?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<WeirProcess> {
+  const args = ['worker', '--data-dir', dataDir, '--port', String(port), ...(options.flags ?? [])]
+  return start(args, port, { WEIR_KAFKA_BROKERS: brokers.join(','), ...options.env })
+}
+
+async function start(
+  verb: readonly string[],
+  port: number,
+  env: Readonly<Record<string, string>>,
+): Promise<WeirProcess> {
   const startedAt = performance.now()
-  const args = [repositoryFile('scripts/weir.mjs'), 'up', '--data-dir', dataDir, '--port', String(port), ...flags]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  const args = [repositoryFile('scripts/weir.mjs'), ...verb]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString('utf8')).slice(-16_384)
@@ -42,17 +68,19 @@ export async function startWeir(dataDir: string, port: number, flags: readonly s
   while (!(await isReady(url))) {
     if (child.exitCode !== null || performance.now() - startedAt > readyMsMax) {
       child.kill('SIGKILL')
-      throw new Error(`weir up did not become ready: ${stderr}`)
+      throw new Error(`weir ${verb[0]} did not become ready: ${stderr}`)
     }
     await new Promise(resolve => setTimeout(resolve, 20))
   }
   return {
     url,
     readyMs: performance.now() - startedAt,
+    signal: signal => void child.kill(signal),
     kill: async () => {
       await end(child, 'SIGKILL')
     },
     stop: () => end(child, 'SIGTERM'),
+    exitCode: () => child.exitCode,
     stderr: () => stderr,
   }
 }

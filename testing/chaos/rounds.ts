@@ -1,0 +1,262 @@
+/**
+ * Three workers on a real Kafka under load, and one fault after the other. At the end everything is read back by Kafka's own
+ * console consumer and counted (verify.ts).
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { KafkaLog } from '../../log/kafka/index.js'
+import { topicSpecs } from '../../runners/topics/index.js'
+import { seededRandom } from '../random/index.js'
+import { type KafkaForTests, startKafka } from '../services/index.js'
+import { freePort, startWorker, type WeirProcess } from '../weir-process/index.js'
+import { Load } from './load.js'
+import { parseDump, type Verdict, verify } from './verify.js'
+
+export interface ChaosOptions {
+  readonly rounds: number
+  readonly brokers: 1 | 3
+  readonly workers: number
+  readonly perSecond: number
+  readonly partitions: number
+  readonly seed: number
+  readonly say: (line: string) => void
+}
+
+export interface ChaosOutcome {
+  readonly verdict: Verdict
+  readonly sent: number
+  /** Workers that ended by themselves, with what they said. */
+  readonly ended: readonly string[]
+}
+
+const dayMs = 86_400_000
+const settleMsMax = 120_000
+const wait = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+
+interface Member {
+  readonly dataDir: string
+  readonly port: number
+  process: WeirProcess | undefined
+}
+
+/** A run: what faults act upon. */
+class Run {
+  readonly options: ChaosOptions
+  readonly kafka: KafkaForTests
+  readonly members: readonly Member[]
+  readonly ended: string[] = []
+  readonly #random: () => number
+
+  constructor(options: ChaosOptions, kafka: KafkaForTests, members: readonly Member[]) {
+    this.options = options
+    this.kafka = kafka
+    this.members = members
+    this.#random = seededRandom(options.seed)
+  }
+
+  below(limit: number): number {
+    return Math.floor(this.#random() * limit)
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.below(items.length)]!
+  }
+
+  async start(member: Member): Promise<void> {
+    member.process = await startWorker(this.kafka.brokers, member.dataDir, member.port)
+  }
+
+  /** Starts again whatever ended by itself, and notes it: nothing here should. */
+  async revive(): Promise<void> {
+    for (const member of this.members) {
+      const code = member.process?.exitCode() ?? null
+      if (code === null) continue
+      this.ended.push(`exit code ${code}: ${member.process?.stderr().trimEnd().split('\n').at(-1)}`)
+      await this.start(member)
+    }
+  }
+}
+
+type FaultName =
+  | 'kill'
+  | 'kill the owner'
+  | 'freeze'
+  | 'cut'
+  | 'delay'
+  | 'lose answers'
+  | 'kill a broker'
+  | 'stop a broker'
+
+const faults: Readonly<Record<FaultName, (run: Run) => Promise<void>>> = {
+  kill: async run => {
+    const member = run.pick(run.members)
+    await member.process?.kill()
+    await wait(run.below(3_000))
+    await run.start(member)
+  },
+  'kill the owner': async run => {
+    const owners = await Promise.all(run.members.map(async member => ((await runsSlots(member)) ? [member] : [])))
+    for (const member of owners.flat()) {
+      await member.process?.kill()
+      await wait(run.below(3_000))
+      await run.start(member)
+    }
+  },
+  // Longer than the session time-out: it wakes up as a zombie, in the middle of whatever it did.
+  freeze: async run => {
+    const owners = await Promise.all(run.members.map(async member => ((await runsSlots(member)) ? [member] : [])))
+    const member = run.pick(owners.flat().length > 0 ? owners.flat() : run.members)
+    member.process?.signal('SIGSTOP')
+    await wait(11_000 + run.below(4_000))
+    member.process?.signal('SIGCONT')
+  },
+  cut: async run => {
+    for (let times = 1 + run.below(4); times > 0; times--) {
+      for (const proxy of run.kafka.proxies) proxy.cut()
+      await wait(run.below(1_500))
+    }
+  },
+  delay: async run => {
+    const proxy = run.pick(run.kafka.proxies)
+    proxy.set({ kind: 'delay', ms: 100 + run.below(900) })
+    await wait(1_000 + run.below(4_000))
+    proxy.set({ kind: 'none' })
+  },
+  // Requests arrive, and their answers never do: what they did is indefinite (I5).
+  'lose answers': async run => {
+    for (let times = 1 + run.below(3); times > 0; times--) {
+      for (const proxy of run.kafka.proxies) proxy.set({ kind: 'hold', direction: 'down' })
+      await wait(run.below(50))
+      for (const proxy of run.kafka.proxies) {
+        proxy.cut()
+        proxy.set({ kind: 'none' })
+      }
+      await wait(run.below(2_000))
+    }
+  },
+  'kill a broker': async run => {
+    const broker = run.below(run.kafka.brokers.length)
+    await run.kafka.stopBroker(broker, 'SIGKILL')
+    await wait(run.below(5_000))
+    await run.kafka.startBroker(broker)
+  },
+  // Leaders and coordinators move away first.
+  'stop a broker': async run => {
+    const broker = run.below(run.kafka.brokers.length)
+    await run.kafka.stopBroker(broker, 'SIGTERM')
+    await wait(run.below(3_000))
+    await run.kafka.startBroker(broker)
+  },
+}
+
+async function runsSlots(member: Member): Promise<boolean> {
+  const state = await readiness(member)
+  return state !== undefined && state.slots.length > 0
+}
+
+interface Readiness {
+  readonly slots: readonly { readonly inputs: readonly { readonly behind: number }[] }[]
+}
+
+/** undefined while nobody answers. */
+async function readiness(member: Member): Promise<Readiness | undefined> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${member.port}/readyz`, { signal: AbortSignal.timeout(2_000) })
+    return (await response.json()) as Readiness
+  } catch {
+    // Killed, frozen or not up yet: all of them are what the caller wants to know.
+    return undefined
+  }
+}
+
+export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
+  const { say, partitions } = options
+  const folder = mkdtempSync(join(tmpdir(), 'weir-chaos-'))
+  const kafka = await startKafka({ brokers: options.brokers, proxied: true })
+  const members: readonly Member[] = await Promise.all(
+    Array.from({ length: options.workers }, async (_, i) => ({
+      dataDir: join(folder, `worker-${i}`),
+      port: await freePort(),
+      process: undefined,
+    })),
+  )
+  const run = new Run(options, kafka, members)
+  try {
+    const log = await KafkaLog.open({ brokers: kafka.direct })
+    for (const spec of topicSpecs({ app: 'fraud', partitions, slots: 1 })) {
+      await log.createTopic(spec.name, spec.partitions, { config: spec.config })
+    }
+    await log.close()
+    await Promise.all(members.map(member => run.start(member)))
+    const load = new Load({
+      brokers: kafka.direct,
+      perSecond: options.perSecond,
+      customers: 2_000,
+      terminals: 400,
+      seed: options.seed,
+      // The whole of it lies in the past, and within what the longest windows with their delay cover.
+      startMs: Date.now() - 40 * dayMs,
+      eventMsPerSecond: (30 * dayMs) / (options.rounds * 12 + 60),
+    })
+    await load.start()
+    const names = Object.keys(faults) as FaultName[]
+    for (let round = 1; round <= options.rounds; round++) {
+      await wait(1_000 + run.below(3_000))
+      // Each kind comes in turn, so that a short run meets all of them.
+      const name = names[(round - 1 + options.seed) % names.length]!
+      say(`round ${round}: ${name}, ${load.sent} sent`)
+      await faults[name](run)
+      await run.revive()
+    }
+    await wait(2_000)
+    await load.stop()
+    say(
+      `${load.sent} transactions sent, ${load.errors} sends failed and were sent again; waiting for the last decision`,
+    )
+    await settled(run)
+    return { verdict: verify(await dump(kafka, folder)), sent: load.sent, ended: run.ended }
+  } finally {
+    await Promise.all(members.map(member => member.process?.kill()))
+    await kafka.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Until the slot, wherever it runs, has nothing left to read. */
+async function settled(run: Run): Promise<void> {
+  const until = performance.now() + settleMsMax
+  for (let quiet = 0; quiet < 5; ) {
+    await run.revive()
+    const states = await Promise.all(run.members.map(readiness))
+    const slots = states.flatMap(state => state?.slots ?? [])
+    const idle = slots.length > 0 && slots.every(({ inputs }) => inputs.every(({ behind }) => behind === 0))
+    quiet = idle ? quiet + 1 : 0
+    if (performance.now() > until)
+      throw new Error(`not settled after ${settleMsMax / 1_000} s: ${JSON.stringify(states)}`)
+    await wait(300)
+  }
+}
+
+async function dump(kafka: KafkaForTests, folder: string) {
+  const topic = async (name: string) => {
+    const { stdout, stderr } = await kafka.tool('org.apache.kafka.tools.consumer.ConsoleConsumer', [
+      ...['--bootstrap-server', kafka.direct[0]!, '--topic', name, '--from-beginning', '--timeout-ms', '10000'],
+      ...['--isolation-level', 'read_committed'],
+      ...['partition', 'offset', 'key'].flatMap(what => ['--property', `print.${what}=true`]),
+    ])
+    const path = join(folder, name)
+    await writeFile(path, stdout)
+    const found = parseDump(path)
+    const said = Number(/Processed a total of (\d+) messages/.exec(stdout + stderr)?.[1])
+    if (said !== found.length) throw new Error(`${name}: read ${found.length} of ${said} lines: ${stderr}`)
+    return found
+  }
+  return {
+    transactions: await topic('transactions'),
+    labels: await topic('labels'),
+    decisions: await topic('decisions'),
+    journal: await topic('weir.fraud.epochs'),
+  }
+}
