@@ -20,6 +20,7 @@ import { SlotLog } from './slot-log.js'
 const pauseMin = millis(100)
 const pauseMax = seconds(5)
 const statusEvery = millis(250)
+const topicsCheckedEvery = seconds(10)
 
 /** Errors that stay whatever is tried: somebody has to act. */
 const lasting = new Set([
@@ -149,10 +150,14 @@ export class SlotHost {
     try {
       await slot.start()
       this.#report(slot, store, log, true)
+      let checkedAtMs = this.#io.clock.nowMs()
       while (!this.#stopping) {
         const { kind } = await slot.step()
         if (kind === 'committed') onProgress()
         this.#report(slot, store, log, false)
+        if (this.#io.clock.nowMs() - checkedAtMs < topicsCheckedEvery) continue
+        await checkPartitions(log, genesis.partitions)
+        checkedAtMs = this.#io.clock.nowMs()
       }
       done = true
     } finally {
@@ -211,5 +216,13 @@ export class SlotHost {
         undecided: Math.max(0, Number(highWatermark - lastStableOffset)),
       })),
     })
+  }
+}
+
+/** More partitions than there were when the slot started hold keys that belong elsewhere, and records that nobody reads. */
+async function checkPartitions(log: SlotLog, expected: GenesisRecord['partitions']): Promise<void> {
+  for (const { topic, count } of expected) {
+    const found = await log.partitionCount(topic)
+    if (found !== count) throw new WeirError('TOPIC_MISMATCH', `${topic} has ${found} partitions, and had ${count}`)
   }
 }

@@ -6,7 +6,7 @@
  * so that nobody has to be fenced; 4. an error that stays ends the worker with it: an operator has to act.
  */
 import { Worker as Thread } from 'node:worker_threads'
-import { assert, type Clock, messageOf, millis, WeirError } from '../../kernel/index.js'
+import { assert, type Clock, messageOf, millis, seconds, WeirError } from '../../kernel/index.js'
 import type { PartitionOffset } from '../slot/index.js'
 import type { WorkerJob } from './job.js'
 import type { Membership } from './membership.js'
@@ -15,6 +15,8 @@ import type { HostEvent, SlotStatus } from './slot-host.js'
 
 const permissionPoll = millis(50)
 const commitEvery = millis(1_000)
+/** A slot polls every tenth of a second; one that waits for a broker does not. */
+const silenceMax = seconds(3)
 
 export type WorkerEvent =
   | { readonly kind: 'assigned'; readonly slots: readonly number[] }
@@ -49,7 +51,8 @@ export class SlotWorker {
   readonly #threads: RunningThread[] = []
   /** Slots that run here, or are being released. */
   readonly #placed = new Map<number, { readonly on: RunningThread; stopping: boolean }>()
-  readonly #status = new Map<number, SlotStatus>()
+  /** What each slot said last, and when. */
+  readonly #status = new Map<number, { readonly status: SlotStatus; readonly atMs: number }>()
   readonly #stored = new Map<number, number>()
   #wanted: readonly number[] = []
   #trouble: string | undefined = 'joining the group'
@@ -69,7 +72,7 @@ export class SlotWorker {
   }
 
   get status(): readonly SlotStatus[] {
-    return [...this.#status.values()].sort((a, b) => a.slot - b.slot)
+    return [...this.#status.values()].map(({ status }) => status).sort((a, b) => a.slot - b.slot)
   }
 
   /** Why this worker cannot do its part now; empty when it can. */
@@ -77,9 +80,13 @@ export class SlotWorker {
     const reasons: string[] = []
     if (this.#stopping) reasons.push('stopping')
     if (this.#trouble !== undefined) reasons.push(this.#trouble)
+    else if (!this.#membership.fresh) reasons.push('the worker group has not answered for seconds')
     for (const slot of this.#wanted) {
-      const state = this.#status.get(slot)?.state ?? 'starting'
+      const heard = this.#status.get(slot)
+      const state = heard?.status.state ?? 'starting'
       if (state !== 'running') reasons.push(`slot ${slot} is ${state}`)
+      const silentMs = heard === undefined ? 0 : this.#options.clock.nowMs() - heard.atMs
+      if (silentMs > silenceMax) reasons.push(`slot ${slot} has not got on for ${Math.round(silentMs / 1_000)} s`)
     }
     for (const { slot, inputs } of this.status) {
       for (const { topic, partition, undecided, behind } of inputs) {
@@ -162,10 +169,11 @@ export class SlotWorker {
   #heard(from: RunningThread, message: FromThread): void {
     switch (message.kind) {
       case 'status':
-        this.#status.set(message.status.slot, message.status)
+        this.#note(message.status)
         if (message.status.stored !== undefined) this.#stored.set(message.status.slot, message.status.stored)
         break
       case 'event':
+        if (message.event.kind === 'failed') this.#noteFailed(message.slot)
         this.#options.onEvent({ kind: 'slot', slot: message.slot, event: message.event })
         break
       case 'ask':
@@ -176,6 +184,15 @@ export class SlotWorker {
         if (message.failure !== undefined) this.#failWith(message.failure)
         break
     }
+  }
+
+  #note(status: SlotStatus): void {
+    this.#status.set(status.slot, { status, atMs: this.#options.clock.nowMs() })
+  }
+
+  #noteFailed(slot: number): void {
+    const heard = this.#status.get(slot)
+    if (heard !== undefined) this.#note({ ...heard.status, state: 'failed' })
   }
 
   async #answer(thread: RunningThread, slot: number): Promise<void> {

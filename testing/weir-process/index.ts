@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { repositoryFile } from '../../kernel/index.js'
 
-const readyMsMax = 60_000
+const readyMsMax = 120_000
 
 export interface WeirProcess {
   readonly url: string
