@@ -1,5 +1,5 @@
-export { decisionFromJson, explainDecision } from './decision/index.js'
-export { decisionFormat } from './decision-format.js'
+export { decisionFromAvro, decisionFromJson, explainDecision } from './decision/index.js'
+export { decisionAvroFormat, decisionFormat } from './decision-format.js'
 export { defaultFeatureSet, type FeatureSet, loadFeatureSet } from './features/index.js'
 export * from './generate/index.js'
 export { defaultPolicy, loadPolicy, type Policy } from './policy/index.js'

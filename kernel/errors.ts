@@ -31,6 +31,8 @@ export const errorTable = {
   INVALID_FIELD: entry('data', 'never', 'send the type and range that the schema states'),
   INVALID_CURRENCY: entry('data', 'never', 'use an ISO 4217 code'),
   INVALID_LABEL: entry('data', 'never', 'use 0, 1 or nothing for tx_fraud; fraud or legitimate for a label'),
+  UNKNOWN_SCHEMA: entry('data', 'never', 'register the schema before records are written with it'),
+  INCOMPATIBLE_SCHEMA: entry('data', 'never', 'write with a schema that ours can read by the rules of Avro'),
   OPERATOR_EXCEPTION: entry(
     'internal',
     'never',
@@ -88,6 +90,8 @@ export const errorTable = {
   ),
   KAFKA_UNSUPPORTED: entry('user', 'never', 'use Kafka 2.8 or newer and its present message format'),
   MESSAGE_TOO_LARGE: entry('user', 'never', 'raise max.message.bytes of the topic, or write smaller records'),
+  SCHEMA_CONFLICT: entry('user', 'never', 'mend the subject in the schema registry, or use another topic prefix'),
+  REGISTRY_UNREACHABLE: entry('external', 'backoff', 'check the schema registry and its address'),
   QUEUE_FULL: entry('internal', 'backoff', 'send more slowly'),
   BACKEND_FAILED: entry('external', 'restart', 'check the disk below the data directory'),
   DIRECTORY_IN_USE: entry('user', 'never', 'stop the other process that uses this directory'),

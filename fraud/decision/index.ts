@@ -1,3 +1,5 @@
+export { AvroDecisionEncoder, type AvroDecisionEncoderOptions } from './decision-avro.js'
 export { DecisionEncoder, type DecisionEncoderOptions } from './decision-json.js'
 export { explainDecision } from './explain.js'
+export { decisionFromAvro } from './from-avro.js'
 export { decisionFromJson } from './from-json.js'

@@ -165,7 +165,7 @@ export function describeConfig(
 }
 
 /** What else of Weir reads WEIR_* variables: clients, set-up, tests. */
-const otherVariables = /^WEIR_(TOKEN|SETUP_\w+|REQUIRE_SERVICES|HANDBOOK_DIR|PROPERTY_RUNS|TEST_\w+)$/
+const otherVariables = /^WEIR_(TOKEN|SETUP_\w+|REQUIRE_SERVICES|MAVEN_URL|HANDBOOK_DIR|PROPERTY_RUNS|TEST_\w+)$/
 
 /** Names of WEIR_* variables that mean nothing: misspelt, most likely. */
 export function unknownVariables(env: Readonly<Record<string, string | undefined>>): readonly string[] {

@@ -51,17 +51,23 @@ function amountError(name: string, problem: number, decimals: number): RecordErr
   return new RecordError('INVALID_AMOUNT', `${name} is not a plain decimal of 0 or more`)
 }
 
-/** A required amount that is in minor units already: a JSON integer, or digits in CSV. */
+/** A required amount that is in minor units already: a JSON integer, digits in CSV, a long in Avro. */
 export function checkAmountMinor(raw: RawFields, field: number, name: string, kindAsked: Kind): number | RecordError {
   const kind = raw.kinds[field]
   if (kind === Kind.absent || kind === Kind.null) return missing(name)
-  const minor =
-    kind === kindAsked
-      ? withBytes(raw.texts[field]!, notANumber, (bytes, from, to) => parseWhole(bytes, from, to, amountMinorMax))
-      : notANumber
+  let minor: number = notANumber
+  if (kind === Kind.whole) minor = wholeUpTo(raw.wholes[field]!, amountMinorMax)
+  else if (kind === kindAsked) {
+    minor = withBytes(raw.texts[field]!, notANumber, (bytes, from, to) => parseWhole(bytes, from, to, amountMinorMax))
+  }
   if (minor >= 0) return minor
   const what = minor === outOfRange ? 'is more than 10^15' : 'is not a whole number of 0 or more'
   return new RecordError('INVALID_AMOUNT', `${name} ${what}`)
+}
+
+function wholeUpTo(value: number, max: number): number {
+  if (value < 0) return notANumber
+  return value > max ? outOfRange : value
 }
 
 /** A required `YYYY-MM-DD[T ]hh:mm:ss[Z]`. */
@@ -79,7 +85,7 @@ export function checkHandbookTime(
   return new RecordError('INVALID_EVENT_TIME', `${name} is not a real date YYYY-MM-DDThh:mm:ssZ from 1970 to 2099`)
 }
 
-/** A required time: ISO 8601 with a zone, or integer milliseconds (in CSV: digits). */
+/** A required time: ISO 8601 with a zone, or integer milliseconds (in CSV: digits, in Avro: a long). */
 export function checkTime(
   raw: RawFields,
   field: number,
@@ -91,7 +97,8 @@ export function checkTime(
   if (kind === Kind.absent || kind === Kind.null) return missing(name)
   const text = raw.texts[field]!
   let ms = -1
-  if (kind === Kind.number || (kind === Kind.string && digitsInStrings && wholeNumber.test(text))) {
+  if (kind === Kind.whole) ms = wholeUpTo(raw.wholes[field]!, eventTimeMsMax)
+  else if (kind === Kind.number || (kind === Kind.string && digitsInStrings && wholeNumber.test(text))) {
     ms = withBytes(text, -1, (bytes, from, to) => parseWhole(bytes, from, to, eventTimeMsMax))
   } else if (kind === Kind.string) {
     ms = withBytes(text, -1, (bytes, from, to) => times.iso(bytes, from, to))

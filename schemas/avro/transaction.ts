@@ -1,6 +1,6 @@
 /**
- * The contract's Transaction and Label as JSON, and Transaction as CSV under the same names. Fields that no schema names
- * are ignored and counted (JSON). A card number in card_id is a token before anything else sees the record.
+ * The contract's Transaction and Label as JSON, and Transaction as CSV under the same names; Avro (schemas/registry/) uses
+ * the same checks. Fields that no schema names are ignored and counted. A card number in card_id is a token before anything else sees the record.
  */
 import { eventTime } from '../../kernel/index.js'
 import { cardTokeniser } from './cards.js'
@@ -24,8 +24,9 @@ const optional = [
   'country',
   'channel',
 ]
-const names = [...required, ...optional, 'metadata']
-const METADATA = names.length - 1
+/** The fields of a Transaction, in the order that its decoder asks of a reader. */
+export const transactionNames: readonly string[] = [...required, ...optional, 'metadata']
+const METADATA = transactionNames.length - 1
 
 export interface TransactionOptions {
   /** The key of the HMAC that makes tokens of card numbers; the same in every process of a deployment. */
@@ -34,7 +35,12 @@ export interface TransactionOptions {
 
 /** A Transaction as a JSON object. */
 export function transactionJson(options: TransactionOptions): RecordDecoder<ArrivedTransaction> {
-  return new TransactionDecoder(new JsonReader(names, { foldCase: false }), options, true)
+  return transactionFrom(new JsonReader(transactionNames, { foldCase: false }), options)
+}
+
+/** A Transaction from a reader of `transactionNames` whose values have types of their own, unlike those of CSV. */
+export function transactionFrom(reader: RawReader, options: TransactionOptions): RecordDecoder<ArrivedTransaction> {
+  return new TransactionDecoder(reader, options, true)
 }
 
 /**
@@ -42,21 +48,21 @@ export function transactionJson(options: TransactionOptions): RecordDecoder<Arri
  * @throws WeirError INPUT_UNREADABLE when the header lacks a required column or names one twice
  */
 export function transactionCsv(headerLine: string, options: TransactionOptions): RecordDecoder<ArrivedTransaction> {
-  const roles = columnRoles(headerLine, names, required)
-  return new TransactionDecoder(new CsvReader(roles, names.length), options, false)
+  const roles = columnRoles(headerLine, transactionNames, required)
+  return new TransactionDecoder(new CsvReader(roles, transactionNames.length), options, false)
 }
 
 class TransactionDecoder implements RecordDecoder<ArrivedTransaction> {
   readonly #reader: RawReader
   readonly #tokenise: (cardId: string) => string
-  readonly #json: boolean
+  readonly #typed: boolean
   readonly #times = new TimeParser()
   readonly #optional: (string | null)[] = new Array<string | null>(optional.length).fill(null)
 
-  constructor(reader: RawReader, options: TransactionOptions, json: boolean) {
+  constructor(reader: RawReader, options: TransactionOptions, typed: boolean) {
     this.#reader = reader
     this.#tokenise = cardTokeniser(options.cardKey)
-    this.#json = json
+    this.#typed = typed
   }
 
   get unknownFields(): number {
@@ -70,13 +76,13 @@ class TransactionDecoder implements RecordDecoder<ArrivedTransaction> {
   #build(raw: RawFields): ArrivedTransaction | RecordError {
     const transaction = checkId(raw, 0, 'transaction_id', false)
     if (transaction instanceof RecordError) return transaction
-    const ms = checkTime(raw, 1, 'event_time', this.#times, !this.#json)
+    const ms = checkTime(raw, 1, 'event_time', this.#times, !this.#typed)
     if (ms instanceof RecordError) return ms
     const customer = checkId(raw, 2, 'customer_id', false)
     if (customer instanceof RecordError) return customer
     const terminal = checkId(raw, 3, 'terminal_id', false)
     if (terminal instanceof RecordError) return terminal
-    const amount = checkAmountMinor(raw, 4, 'amount_minor', this.#json ? Kind.number : Kind.string)
+    const amount = checkAmountMinor(raw, 4, 'amount_minor', this.#typed ? Kind.number : Kind.string)
     if (amount instanceof RecordError) return amount
     const currency = checkCurrency(raw)
     if (currency instanceof RecordError) return currency
@@ -112,7 +118,8 @@ class TransactionDecoder implements RecordDecoder<ArrivedTransaction> {
   #metadata(raw: RawFields): ReadonlyMap<string, string> | null | RecordError {
     const kind = raw.kinds[METADATA]
     if (kind === Kind.absent || kind === Kind.null) return null
-    const map = kind === (this.#json ? Kind.object : Kind.string) ? parseStringMap(raw.texts[METADATA]!) : undefined
+    if (kind === Kind.map) return raw.map.size === 0 ? null : raw.map
+    const map = kind === (this.#typed ? Kind.object : Kind.string) ? parseStringMap(raw.texts[METADATA]!) : undefined
     if (map === undefined)
       return new RecordError('INVALID_FIELD', 'metadata is not an object of strings, each name once')
     return map.size === 0 ? null : map
@@ -127,7 +134,8 @@ function checkCurrency(raw: RawFields): string | RecordError {
   return new RecordError('INVALID_CURRENCY', 'currency is no code of ISO 4217')
 }
 
-const labelNames = [
+/** The fields of a Label, in the order that its decoder asks of a reader. */
+export const labelNames: readonly string[] = [
   'transaction_id',
   'customer_id',
   'terminal_id',
@@ -140,12 +148,21 @@ const labelNames = [
 
 /** A Label as a JSON object. */
 export function labelJson(): RecordDecoder<Label> {
-  return new LabelDecoder()
+  return labelFrom(new JsonReader(labelNames, { foldCase: false }))
+}
+
+/** A Label from a reader of `labelNames`. */
+export function labelFrom(reader: RawReader): RecordDecoder<Label> {
+  return new LabelDecoder(reader)
 }
 
 class LabelDecoder implements RecordDecoder<Label> {
-  readonly #reader = new JsonReader(labelNames, { foldCase: false })
+  readonly #reader: RawReader
   readonly #times = new TimeParser()
+
+  constructor(reader: RawReader) {
+    this.#reader = reader
+  }
 
   get unknownFields(): number {
     return this.#reader.unknownFields

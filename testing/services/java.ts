@@ -9,7 +9,10 @@ const packageLockSecondsMax = 300
 
 const run = promisify(execFile)
 
-const javaProgram = (): string => (process.env.JAVA_HOME ? join(process.env.JAVA_HOME, 'bin/java') : 'java')
+const candidates = (): readonly string[] => {
+  const home = process.env.JAVA_HOME
+  return home === undefined || home === '' ? ['java'] : [join(home, 'bin/java'), 'java']
+}
 
 let found: Promise<string> | undefined
 
@@ -20,29 +23,37 @@ export function java(): Promise<string> {
 }
 
 async function findOrInstall(): Promise<string> {
-  const program = javaProgram()
-  const version = await versionOf(program)
-  if (version !== undefined && version >= javaMin) return program
+  const before = await newest()
+  if (before.version >= javaMin) return before.program
   if (process.env.WEIR_SETUP_SYSTEM !== '1' || process.getuid?.() !== 0) {
-    const what = version === undefined ? 'Java is not installed' : `Java is ${version}`
+    const what = before.version === 0 ? 'Java is not installed' : `Java is ${before.version}`
     throw new Error(
       `${what}, ${javaMin} or newer is needed (as root WEIR_SETUP_SYSTEM=1 installs it on Debian and Ubuntu)`,
     )
   }
   await install()
-  const installed = await versionOf(program)
-  if (installed === undefined || installed < javaMin)
-    throw new Error(`${program} is not Java ${javaMin} after its installation`)
-  return program
+  const after = await newest()
+  if (after.version < javaMin) throw new Error(`${after.program} is not Java ${javaMin} after its installation`)
+  return after.program
 }
 
-/** The major version, or undefined where there is no such program. */
-async function versionOf(program: string): Promise<number | undefined> {
+/** Of the programs that may be Java; version 0 where there is none. */
+async function newest(): Promise<{ program: string; version: number }> {
+  let best = { program: 'java', version: 0 }
+  for (const program of candidates()) {
+    const version = await versionOf(program)
+    if (version > best.version) best = { program, version }
+  }
+  return best
+}
+
+/** The major version, or 0 where there is no such program. */
+async function versionOf(program: string): Promise<number> {
   try {
     const { stderr } = await run(program, ['-version'])
-    return Number(/version "(\d+)/.exec(stderr)?.[1])
+    return Number(/version "(\d+)/.exec(stderr)?.[1] ?? 0)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0
     throw error
   }
 }

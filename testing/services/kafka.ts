@@ -13,7 +13,7 @@ import { GuardedFolder, type StartedProcess } from './process.js'
 import { type FaultProxy, startProxy } from './proxy.js'
 import { askRunner } from './shared.js'
 
-const readyMsMax = 60_000
+const readyMsMax = 120_000
 const toolMsMax = 120_000
 const jvm = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData', '-Xshare:auto']
 const log = '-Dorg.slf4j.simpleLogger.defaultLogLevel'

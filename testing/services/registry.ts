@@ -6,7 +6,7 @@ import { servicePort } from './ports.js'
 import { GuardedFolder } from './process.js'
 import { askRunner } from './shared.js'
 
-const readyMsMax = 90_000
+const readyMsMax = 180_000
 
 export interface RegistryForTests {
   /** Base address of the Confluent API, without a slash at the end. */

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import avro from 'avsc'
 import fc from 'fast-check'
-import { AssertionError, eventTime } from '../../kernel/index.js'
+import { AssertionError, eventTime, isWeirError } from '../../kernel/index.js'
 import type { Decision } from '../../schemas/avro/index.js'
+import { schemaText } from '../../schemas/registry/index.js'
+import { AvroDecisionEncoder } from './decision-avro.js'
 import { DecisionEncoder } from './decision-json.js'
+import { decisionFromAvro } from './from-avro.js'
+import { decisionFromJson } from './from-json.js'
 
 const hostile = fc.oneof(
   fc.string({ minLength: 1, maxLength: 20 }),
@@ -13,7 +18,8 @@ const hostile = fc.oneof(
 )
 const share = fc.double({ min: 0, max: 1, noNaN: true })
 const finite = fc.double({ noNaN: true, noDefaultInfinity: true })
-const whole = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
+/** Up to the greatest that avsc reads. */
+const whole = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER - 1 })
 const time = fc.integer({ min: 0, max: 4_102_444_800_000 }).map(eventTime)
 const orNull = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: null })
 const outcome = fc.constantFrom('approve' as const, 'review' as const, 'decline' as const)
@@ -221,4 +227,138 @@ test('a reset encoder starts again, and grows past its first buffer', () => {
 test('an infinite feature is a bug, not a silently missing value', () => {
   const encoder = new DecisionEncoder()
   assert.throws(() => encoder.append({ ...plain, features: [Infinity, 1] }, eventTime(0), null), AssertionError)
+})
+
+const decisionType = avro.Type.forSchema(JSON.parse(schemaText('decision')) as avro.Schema)
+
+/** The decision that a line of JSON holds, in the form of avsc's values. */
+function fromLine(line: string, decision: Decision): unknown {
+  const json = wellFormed(JSON.parse(line)) as Record<string, unknown>
+  const hits = json.rule_hits as Record<string, unknown>[]
+  // As avsc does it, name by name into an object.
+  const features: Record<string, number> = {}
+  decision.feature_names.forEach((name, i) => {
+    const value = decision.features[i]!
+    if (!Number.isNaN(value)) features[wellFormedText(name)] = value
+  })
+  return plainJson({
+    ...json,
+    event_time: Date.parse(json.event_time as string),
+    decided_at: Date.parse(json.decided_at as string),
+    score: json.score ?? null,
+    adjusted_score: json.adjusted_score ?? null,
+    degraded: json.degraded ?? null,
+    rule_hits: hits.map(hit => ({ ...hit, error: hit.error ?? null })),
+    features,
+  })
+}
+
+/** UTF-8 has no half of a surrogate pair; JSON can write one. */
+const wellFormedText = (text: string): string => Buffer.from(text).toString()
+
+function wellFormed(value: unknown): unknown {
+  if (typeof value === 'string') return wellFormedText(value)
+  if (Array.isArray(value)) return value.map(wellFormed)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, wellFormed(inner)]))
+}
+
+const plainJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
+
+test('Avro: framed values that a plain Avro library reads as what the JSON says, for any decision', () => {
+  const options = { timingNames: ['decode', 'score "x"'] }
+  const asJson = new DecisionEncoder(options)
+  const asAvro = new AvroDecisionEncoder({ ...options, schemaId: 0x01020304 })
+  const entry = fc.tuple(decisions, time, orNull(fc.tuple(whole, whole)))
+  fc.assert(
+    fc.property(fc.array(entry, { minLength: 1, maxLength: 4 }), entries => {
+      for (const encoder of [asJson, asAvro]) {
+        encoder.reset()
+        for (const [decision, decidedAt, timings] of entries) encoder.append(decision, decidedAt, timings)
+      }
+      const lines = linesOf(asJson)
+      const { bytes, count, keys, valueStart, valueEnd } = asAvro.encoded()
+      assert.equal(count, entries.length)
+      let at = 0
+      for (let i = 0; i < count; i++) {
+        const value = bytes.subarray(valueStart[i], valueEnd[i])
+        assert.deepEqual([...value.subarray(0, 5)], [0, 1, 2, 3, 4])
+        assert.deepEqual(plainJson(decisionType.fromBuffer(value.subarray(5))), fromLine(lines[i]!, entries[i]![0]))
+        assert.equal(valueStart[i], at)
+        assert.equal(bytes[valueEnd[i]!], 0x0a)
+        at = valueEnd[i]! + 1
+      }
+      assert.equal(bytes.length, at)
+      assert.deepEqual(
+        keys,
+        entries.map(([decision]) => decision.customer_id),
+      )
+    }),
+    { seed: 6, numRuns: 150 },
+  )
+})
+
+function hashedAvro(
+  schemaId: number,
+  decidedAtMs: number,
+  timings: readonly number[] | null,
+  second: Decision,
+): string {
+  const encoder = new AvroDecisionEncoder({ schemaId, timingNames: ['total'] })
+  encoder.append(plain, eventTime(decidedAtMs), timings)
+  encoder.append(second, eventTime(decidedAtMs + 1), timings)
+  const hash = createHash('sha256')
+  encoder.hashInto(hash)
+  return hash.digest('hex')
+}
+
+test('Avro: the hash covers everything but the egress stamps and the schema id (I3)', () => {
+  const first = hashedAvro(1, 1, null, plain)
+  assert.equal(hashedAvro(77_777, 86_400_000, [17], plain), first)
+  assert.notEqual(hashedAvro(1, 1, null, { ...plain, late: true }), first)
+  assert.notEqual(hashedAvro(1, 1, null, { ...plain, event_time: eventTime(1) }), first)
+  assert.notEqual(hashedAvro(1, 1, null, { ...plain, source: { ...plain.source, offset: 1 } }), first)
+})
+
+test('Avro: a reset encoder starts again, and grows past its first buffer', () => {
+  const encoder = new AvroDecisionEncoder({ schemaId: 1, decisionsMax: 1_000 })
+  for (let round = 0; round < 2; round++) {
+    encoder.reset()
+    for (let i = 0; i < 1_000; i++) encoder.append({ ...plain, customer_id: `${round}-${i}` }, eventTime(0), null)
+    const { bytes, count, valueStart, valueEnd } = encoder.encoded()
+    const decoded = Array.from({ length: count }, (_, i) => {
+      const value = bytes.subarray(valueStart[i]! + 5, valueEnd[i])
+      return (decisionType.fromBuffer(value) as { customer_id: string }).customer_id
+    })
+    assert.deepEqual(
+      decoded,
+      Array.from({ length: 1_000 }, (_, i) => `${round}-${i}`),
+    )
+    assert.ok(bytes.length > 64 * 1024)
+  }
+  assert.throws(() => encoder.append(plain, eventTime(0), null), AssertionError)
+  const other = new AvroDecisionEncoder({ schemaId: 1 })
+  assert.throws(() => other.append({ ...plain, features: [Infinity, 1] }, eventTime(0), null), AssertionError)
+})
+
+test('Avro: a decision is read back as from its JSON', () => {
+  const decision: Decision = {
+    ...plain,
+    score: 0.25,
+    features: [1.5, Number.NaN],
+    reason_codes: [{ code: 'R', text: 'much', feature: 'a', value: 1.5, impact: null }],
+    rule_hits: [{ rule_id: 'r', version: 3, outcome: 'review', suppressed: true, error: null }],
+  }
+  const asJson = new DecisionEncoder()
+  const asAvro = new AvroDecisionEncoder({ schemaId: 1 })
+  for (const encoder of [asJson, asAvro]) encoder.append(decision, eventTime(7), null)
+  const { bytes, valueStart, valueEnd } = asAvro.encoded()
+  const read = decisionFromAvro()
+  const fromAvro = read(bytes.subarray(valueStart[0], valueEnd[0])) as unknown as Record<string, unknown>
+  const fromJson = decisionFromJson(Buffer.from(linesOf(asJson)[0]!)) as unknown as Record<string, unknown>
+  assert.deepEqual(plainJson(fromAvro), plainJson({ ...fromJson, decided_at: 7 }))
+  assert.throws(
+    () => read(Buffer.from('\0....x')),
+    error => isWeirError(error, 'MALFORMED_RECORD'),
+  )
 })

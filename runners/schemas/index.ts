@@ -1,0 +1,1 @@
+export { readerWithSchemas, type SchemaReaderOptions } from './reader.js'

@@ -1,0 +1,8 @@
+export { labelValues, transactionValues } from './decoders.js'
+export { labelAvro, transactionAvro } from './encode.js'
+export { framing, framingBytes } from './framing.js'
+export { HttpSchemaRegistry, type RegistryOptions } from './http.js'
+export type { FoundSchema, SchemaRegistry } from './port.js'
+export { type SchemaName, schemaText } from './schemas.js'
+export { registerSchema, subjectOf } from './subjects.js'
+export { parseSchema, type RecordValues, WriterSchemas, type WriterSchemasOptions } from './writer-schemas.js'
