@@ -1,7 +1,7 @@
 import { createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock } from '../../kernel/index.js'
 import { numberOf, optionalTextOf, textOf } from '../config/index.js'
-import { kafkaAccess, openWorker, serveHealth, type WorkerEvent } from '../worker/index.js'
+import { kafkaAccess, openWorker, registryAccess, serveHealth, type WorkerEvent } from '../worker/index.js'
 import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { parseFlags, text, type Verb, wholeNumber } from './verb.js'
 
@@ -30,10 +30,13 @@ export const workerVerb: Verb = {
     const threads = wholeNumber(values, 'threads', { min: 1, max: 64, fallback: 1 })
     const config = configOf(values)
     const logger = createLogger()
+    const registry = registryAccess(config)
+    if (registry === undefined) logger.warn('no schema registry is configured: values are JSON')
     const worker = await openWorker({
       app: textOf(config, 'app'),
       dataDir: textOf(config, 'data_dir'),
       kafka: kafkaAccess(config),
+      registry,
       model: optionalTextOf(config, 'model'),
       rules: optionalTextOf(config, 'rules'),
       features: optionalTextOf(config, 'features'),
@@ -97,6 +100,10 @@ function logSlotEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
       return
     case 'model-failed':
       logger.error({ slot, rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
+      return
+    case 'registry':
+      if (event.answers) logger.info({ slot }, 'the schema registry answers again')
+      else logger.warn({ slot }, 'the schema registry does not answer; records wait for it')
       return
     case 'failed':
       logger.warn({ slot, code: event.code }, 'the slot failed and begins anew from the committed position')

@@ -1,5 +1,5 @@
 export { type HealthServer, serveHealth } from './health.js'
-export { type KafkaAccess, kafkaAccess, kafkajsConfig } from './kafka.js'
+export { type KafkaAccess, kafkaAccess, kafkajsConfig, registryAccess } from './kafka.js'
 export { openWorker, type WorkerSettings } from './open.js'
 export type { HostEvent, SlotStatus } from './slot-host.js'
 export type { SlotWorker, WorkerEvent } from './worker.js'

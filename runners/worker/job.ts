@@ -1,14 +1,18 @@
 /** What a worker runs, as plain data that threads can be given; and what a thread makes of it. */
 import {
   championModel,
+  decisionAvroFormat,
+  decisionFormat,
   defaultFeatureSet,
   defaultRuleSet,
   defaultTopology,
   loadFeatureSet,
   loadRuleSet,
 } from '../../fraud/index.js'
+import type { Clock } from '../../kernel/index.js'
 import type { KafkaOptions } from '../../log/kafka/index.js'
-import { labelJson, type RecordDecoder, transactionJson } from '../../schemas/avro/index.js'
+import type { RecordDecoder } from '../../schemas/avro/index.js'
+import { HttpSchemaRegistry, labelValues, transactionValues, WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
 import { compile, type Plan, type SourceFormat } from '../../topology/index.js'
 import { loadModel } from '../models/index.js'
@@ -24,15 +28,36 @@ export interface WorkerJob {
   readonly cardKey: string
   /** For each slot. */
   readonly cacheMb: number
+  /** Without one, decisions are written as JSON, and framed Avro ends in the dead letters. */
+  readonly registry: RegistryAccess | undefined
 }
 
-/** The topology of the job. @throws WeirError INVALID_FEATURES, INVALID_RULES, … */
-export function planOf(job: WorkerJob): Plan {
+export interface RegistryAccess {
+  readonly url: string
+  readonly credentials?: { readonly username: string; readonly password: string }
+  /** Of decisions, as the registry numbers it. */
+  readonly decisionSchema: number
+}
+
+/** Schemas of what others have written; undefined without a registry. */
+export function writerSchemasOf({ registry }: WorkerJob, clock: Clock): WriterSchemas | undefined {
+  return registry && new WriterSchemas(new HttpSchemaRegistry({ ...registry, clock }), clock)
+}
+
+/**
+ * The topology of the job. Formats have the same names with and without a registry: how values are written is no part of
+ * what the state means, so a deployment may get its registry later.
+ * @throws WeirError INVALID_FEATURES, INVALID_RULES, …
+ */
+export function planOf(job: WorkerJob, schemas: WriterSchemas | undefined): Plan {
+  const { registry } = job
+  const decisions = registry === undefined ? decisionFormat() : decisionAvroFormat(registry.decisionSchema)
   return compile(
     defaultTopology({
       app: job.app,
-      transactions: source('transaction-json', transactionJson({ cardKey: job.cardKey })),
-      labels: source('label-json', labelJson()),
+      transactions: source('transaction-value', transactionValues({ cardKey: job.cardKey, schemas })),
+      labels: source('label-value', labelValues(schemas)),
+      decisions: { ...decisions, name: 'decision-value' },
       featureSet: job.features === undefined ? defaultFeatureSet() : loadFeatureSet(job.features),
       ruleSet: job.rules === undefined ? defaultRuleSet() : loadRuleSet(job.rules),
     }).graph,

@@ -5,6 +5,7 @@ import kafkajs from 'kafkajs'
 import { messageOf, WeirError } from '../../kernel/index.js'
 import type { KafkaOptions, KafkaSasl, KafkaTls } from '../../log/kafka/index.js'
 import { type Config, optionalTextOf, type SettingKey, textOf } from '../config/index.js'
+import type { RegistryAccess } from './job.js'
 
 export type KafkaAccess = Pick<KafkaOptions, 'brokers' | 'prefix' | 'clientId' | 'tls' | 'sasl'>
 
@@ -89,4 +90,16 @@ function saslOf(config: Config): KafkaSasl | undefined {
     throw new WeirError('USAGE', 'SASL needs WEIR_KAFKA_SASL_USERNAME and WEIR_KAFKA_SASL_PASSWORD')
   }
   return { mechanism: known, username, password }
+}
+
+/** undefined where no registry is configured. @throws WeirError USAGE */
+export function registryAccess(config: Config): Omit<RegistryAccess, 'decisionSchema'> | undefined {
+  const url = optionalTextOf(config, 'schema_registry.url')
+  const username = optionalTextOf(config, 'schema_registry.username')
+  const password = optionalTextOf(config, 'schema_registry.password')
+  if (url === undefined) return undefined
+  if ((username === undefined) !== (password === undefined)) {
+    throw new WeirError('USAGE', 'the registry needs both a user name and a password, or neither')
+  }
+  return { url, ...(username !== undefined && password !== undefined && { credentials: { username, password } }) }
 }

@@ -3,16 +3,18 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, WeirError } from '../../kernel/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
+import { HttpSchemaRegistry, registerSchema } from '../../schemas/registry/index.js'
 import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
 import { makeFolders } from '../folders/index.js'
 import { journalTopicOf } from '../slot/index.js'
-import { planOf, type WorkerJob } from './job.js'
-import { type KafkaAccess, kafkajsConfig } from './kafka.js'
+import { planOf, type RegistryAccess, type WorkerJob } from './job.js'
+import { kafkajsConfig } from './kafka.js'
 import { Membership } from './membership.js'
 import { SlotWorker, type WorkerEvent } from './worker.js'
 
-export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'kafka'> {
-  readonly kafka: KafkaAccess
+export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'registry'> {
+  /** Undefined: values are JSON. */
+  readonly registry: Omit<RegistryAccess, 'decisionSchema'> | undefined
   readonly threads: number
   readonly clock: Clock
   readonly onEvent: (event: WorkerEvent) => void
@@ -20,9 +22,9 @@ export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'kafka'> {
 
 /** @throws WeirError UNKNOWN_TOPIC, KAFKA_UNAVAILABLE, OUTPUT_UNWRITABLE, … */
 export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> {
-  const { threads, clock, onEvent, ...rest } = settings
+  const { threads, clock, onEvent, registry: registryAddress, ...rest } = settings
   // A wrong rule file is better found here than in every thread.
-  const sources = planOf({ ...rest, slots: 1 }).sources.map(({ topic }) => topic)
+  const sources = planOf({ ...rest, slots: 1, registry: undefined }, undefined).sources.map(({ topic }) => topic)
   makeFolders(rest.dataDir)
   const log = await KafkaLog.open(rest.kafka)
   try {
@@ -36,7 +38,8 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
     await log.partitionCount('decisions')
     await log.partitionCount('transactions.dead-letter')
     const { prefix = '' } = rest.kafka
-    const job: WorkerJob = { ...rest, slots }
+    const registry = registryAddress && (await registerSchemas(registryAddress, prefix, clock))
+    const job: WorkerJob = { ...rest, slots, registry }
     const membership: ConstructorParameters<typeof SlotWorker>[0]['membership'] = callbacks =>
       new Membership({
         kafka: kafkajsConfig(rest.kafka),
@@ -51,6 +54,18 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
   } finally {
     await log.close()
   }
+}
+
+/** Ours, or those of an older version that ours can follow. @throws WeirError SCHEMA_CONFLICT, REGISTRY_UNREACHABLE */
+async function registerSchemas(
+  address: Omit<RegistryAccess, 'decisionSchema'>,
+  prefix: string,
+  clock: Clock,
+): Promise<RegistryAccess> {
+  const registry = new HttpSchemaRegistry({ ...address, clock })
+  await registerSchema(registry, `${prefix}transactions`, 'transaction')
+  await registerSchema(registry, `${prefix}labels`, 'label')
+  return { ...address, decisionSchema: await registerSchema(registry, `${prefix}decisions`, 'decision') }
 }
 
 /** Of the slots whose stores lie here: the group prefers the member that has the newest. */

@@ -6,12 +6,14 @@
  */
 import { join } from 'node:path'
 import { type Clock, type DurationMs, isWeirError, messageOf, millis, seconds, WeirError } from '../../kernel/index.js'
-import { offset } from '../../log/index.js'
+import { type LogReader, offset } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
+import type { WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
 import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
+import { readerWithSchemas } from '../schemas/index.js'
 import { type GenesisRecord, journalTopicOf, type PartitionOffset, Slot, type SlotEvent } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
 import type { WorkerJob } from './job.js'
@@ -55,7 +57,18 @@ export interface SlotStatus {
   readonly inputs: readonly InputStatus[]
 }
 
-export type HostEvent = SlotEvent | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+export type HostEvent =
+  | SlotEvent
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  /** Whether the schema registry answers; records wait while it does not. */
+  | { readonly kind: 'registry'; readonly answers: boolean }
+
+/** What the slots of a thread share. */
+export interface SlotParts {
+  readonly plan: Plan
+  readonly models: ReadonlyMap<string, Model>
+  readonly schemas: WriterSchemas | undefined
+}
 
 export interface SlotHostIo {
   readonly clock: Clock
@@ -69,15 +82,17 @@ export class SlotHost {
   readonly #number: number
   readonly #plan: Plan
   readonly #models: ReadonlyMap<string, Model>
+  readonly #schemas: WriterSchemas | undefined
   readonly #io: SlotHostIo
   #stopping = false
   #reportedAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(job: WorkerJob, slot: number, plan: Plan, models: ReadonlyMap<string, Model>, io: SlotHostIo) {
+  constructor(job: WorkerJob, slot: number, { plan, models, schemas }: SlotParts, io: SlotHostIo) {
     this.#job = job
     this.#number = slot
     this.#plan = plan
     this.#models = models
+    this.#schemas = schemas
     this.#io = io
   }
 
@@ -113,6 +128,7 @@ export class SlotHost {
       const log = new SlotLog(await KafkaLog.open(this.#job.kafka), {
         permission: this.#io.permission,
         journalTopic: journalTopicOf(this.#job.app),
+        withSchemas: reader => this.#withSchemas(reader),
       })
       try {
         await this.#step(log, backend, onProgress)
@@ -122,6 +138,16 @@ export class SlotHost {
     } finally {
       await backend.close()
     }
+  }
+
+  #withSchemas(reader: LogReader): LogReader {
+    const schemas = this.#schemas
+    if (schemas === undefined) return reader
+    return readerWithSchemas(reader, {
+      schemas,
+      clock: this.#io.clock,
+      onUnreachable: why => this.#io.onEvent({ kind: 'registry', answers: why === undefined }),
+    })
   }
 
   async #step(log: SlotLog, backend: StateBackend, onProgress: () => void): Promise<void> {

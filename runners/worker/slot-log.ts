@@ -10,6 +10,8 @@ export interface SlotLogOptions {
   /** Resolves once this process may own the slot; false: it may not any more. */
   readonly permission: () => Promise<boolean>
   readonly journalTopic: string
+  /** Wraps the reader of the inputs, so that their schemas are known when records are decoded. */
+  readonly withSchemas: (reader: LogReader) => LogReader
 }
 
 export class SlotLog implements Log {
@@ -42,8 +44,9 @@ export class SlotLog implements Log {
 
   async reader(from: readonly Position[]): Promise<LogReader> {
     const reader = await this.#log.reader(from)
-    if (from.every(({ topic }) => topic !== this.#options.journalTopic)) this.#reader = reader
-    return reader
+    if (from.some(({ topic }) => topic === this.#options.journalTopic)) return reader
+    this.#reader = reader
+    return this.#options.withSchemas(reader)
   }
 
   async committer(id: string): Promise<LogCommitter> {

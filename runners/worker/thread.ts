@@ -1,7 +1,7 @@
 /** A thread that runs slots: the loaded models are shared by them, nothing else is. Started by threads.ts. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { defined, isWeirError, messageOf, systemClock } from '../../kernel/index.js'
-import { modelsOf, planOf, type WorkerJob } from './job.js'
+import { modelsOf, planOf, type WorkerJob, writerSchemasOf } from './job.js'
 import type { FromThread, SlotFailure, ToThread } from './messages.js'
 import { SlotHost } from './slot-host.js'
 
@@ -9,22 +9,28 @@ const port = defined(parentPort, 'the port of a worker thread')
 const job = workerData as WorkerJob
 const say = (message: FromThread): void => port.postMessage(message)
 
-const plan = planOf(job)
+const schemas = writerSchemasOf(job, systemClock)
+const plan = planOf(job, schemas)
 const models = await modelsOf(job, plan)
 const hosts = new Map<number, SlotHost>()
 const asked = new Map<number, (granted: boolean) => void>()
 
 function run(slot: number): void {
-  const host = new SlotHost(job, slot, plan, models, {
-    clock: systemClock,
-    permission: () =>
-      new Promise(resolve => {
-        asked.set(slot, resolve)
-        say({ kind: 'ask', slot })
-      }),
-    onStatus: status => say({ kind: 'status', status }),
-    onEvent: event => say({ kind: 'event', slot, event }),
-  })
+  const host = new SlotHost(
+    job,
+    slot,
+    { plan, models, schemas },
+    {
+      clock: systemClock,
+      permission: () =>
+        new Promise(resolve => {
+          asked.set(slot, resolve)
+          say({ kind: 'ask', slot })
+        }),
+      onStatus: status => say({ kind: 'status', status }),
+      onEvent: event => say({ kind: 'event', slot, event }),
+    },
+  )
   hosts.set(slot, host)
   host.run().then(
     () => released(slot, undefined),

@@ -57,6 +57,7 @@ export class SlotWorker {
   #wanted: readonly number[] = []
   #trouble: string | undefined = 'joining the group'
   #stopping = false
+  #registryAnswers = true
   #failure: WeirError | undefined
   #onEnd: () => void = () => {}
 
@@ -81,6 +82,7 @@ export class SlotWorker {
     if (this.#stopping) reasons.push('stopping')
     if (this.#trouble !== undefined) reasons.push(this.#trouble)
     else if (!this.#membership.fresh) reasons.push('the worker group has not answered for seconds')
+    if (!this.#registryAnswers) reasons.push('the schema registry does not answer')
     for (const slot of this.#wanted) {
       const heard = this.#status.get(slot)
       const state = heard?.status.state ?? 'starting'
@@ -174,6 +176,7 @@ export class SlotWorker {
         break
       case 'event':
         if (message.event.kind === 'failed') this.#noteFailed(message.slot)
+        if (message.event.kind === 'registry') this.#registryAnswers = message.event.answers
         this.#options.onEvent({ kind: 'slot', slot: message.slot, event: message.event })
         break
       case 'ask':
