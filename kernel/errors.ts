@@ -69,6 +69,11 @@ export const errorTable = {
     'restore the journal from its replicas or a backup; Weir does not guess a position',
   ),
   JOURNAL_WITHOUT_GENESIS: entry('user', 'never', 'start from the genesis record or under a new application name'),
+  HISTORY_TRIMMED: entry(
+    'external',
+    'never',
+    'restore the data directory from a backup; what came before was trimmed and cannot be folded again',
+  ),
   FINGERPRINT_MISMATCH: entry('user', 'never', 'drain the old topology first, or replay under an explicit flag'),
   SLOT_FENCED: entry('external', 'restart', 'another owner has taken this slot; nothing to do'),
   COMMIT_INDEFINITE: entry('external', 'restart', 'nothing: the slot recovers from the committed position (I5)'),

@@ -175,14 +175,14 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
     await this.#writer.idle()
   }
 
-  async #commit(appends: readonly Append[], by: { id: string; generation: number }): Promise<void> {
+  async #commit(appends: readonly Append[], by: { id: string; generation: number }): Promise<readonly Offset[]> {
     this.#assertOpen()
-    await this.#writer.submit(this.#syncCommits, into => {
+    return await this.#writer.submit(this.#syncCommits, into => {
       const live = this.#generations.get(by.id)
       if (live !== by.generation) {
         throw new WeirError('SLOT_FENCED', `${by.id} has generation ${live}, this is ${by.generation}`)
       }
-      this.#stage(appends, into)
+      return this.#stage(appends, into)
     })
   }
 
@@ -254,26 +254,26 @@ function newPartitions(topic: string, topicId: number, partitions: number): Embe
 class EmbeddedCommitter implements LogCommitter {
   readonly id: string
   readonly generation: number
-  readonly #write: (appends: readonly Append[], by: EmbeddedCommitter) => Promise<void>
+  readonly #write: (appends: readonly Append[], by: EmbeddedCommitter) => Promise<readonly Offset[]>
   #dead: unknown
   #busy = false
 
   constructor(
     id: string,
     generation: number,
-    write: (appends: readonly Append[], by: EmbeddedCommitter) => Promise<void>,
+    write: (appends: readonly Append[], by: EmbeddedCommitter) => Promise<readonly Offset[]>,
   ) {
     this.id = id
     this.generation = generation
     this.#write = write
   }
 
-  async commit(appends: readonly Append[]): Promise<void> {
+  async commit(appends: readonly Append[]): Promise<readonly Offset[]> {
     if (this.#dead !== undefined) throw this.#dead
     assert(!this.#busy, 'one transaction at a time')
     this.#busy = true
     try {
-      await this.#write(appends, this)
+      return await this.#write(appends, this)
     } catch (error) {
       this.#dead = error
       throw error

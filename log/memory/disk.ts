@@ -88,10 +88,11 @@ export class MemoryDisk {
   }
 
   /** @throws WeirError SLOT_FENCED, UNKNOWN_TOPIC */
-  commit(id: string, generation: number, appends: readonly Append[], timestampMs: number): void {
+  commit(id: string, generation: number, appends: readonly Append[], timestampMs: number): Offset[] {
     this.checkGeneration(id, generation)
-    this.#write(appends, timestampMs, this.#markers)
+    const firsts = this.#write(appends, timestampMs, this.#markers)
     this.sync()
+    return firsts
   }
 
   /** @returns the first offset of each append */
