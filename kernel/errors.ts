@@ -97,6 +97,7 @@ export const errorTable = {
   METHOD_NOT_ALLOWED: entry('user', 'never', 'use one of the methods in the Allow header'),
   REQUEST_TIMEOUT: entry('external', 'backoff', 'send the whole request without pauses'),
   AMBIGUOUS_ID: entry('user', 'never', 'ask again with customer_id'),
+  DECISION_EXPIRED: entry('user', 'never', 'use a new transaction_id, or keep decisions longer (retention.decisions)'),
   UNSUPPORTED_MEDIA_TYPE: entry('user', 'never', 'send application/json in UTF-8 without compression'),
   IDEMPOTENCY_MISMATCH: entry('user', 'never', 'use a new transaction_id for another payment'),
   NOT_READY: entry('internal', 'backoff', 'wait until /readyz answers 200'),

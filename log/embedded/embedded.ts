@@ -49,6 +49,7 @@ import {
   versionKey,
 } from './keys.js'
 import {
+  compactBelow,
   decodeNumbers,
   deleteBelow,
   type EmbeddedPartition,
@@ -166,6 +167,7 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
         for (const key of keys) batch.delete(key)
       }),
     )
+    await compactBelow(this.#db, partition)
   }
 
   async close(): Promise<void> {
@@ -227,6 +229,7 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
     await Promise.all(
       opened.map(async partition => {
         partition.earliest = trimmedTo.get(`${topicId}/${partition.partition}`) ?? 0
+        partition.compactedTo = partition.earliest
         const end = await endOfEntries(this.#db, topicId, partition.partition)
         partition.latest = Math.max(partition.earliest, end ?? 0)
         partition.next = partition.latest
@@ -248,6 +251,8 @@ function newPartitions(topic: string, topicId: number, partitions: number): Embe
     earliest: 0,
     latest: 0,
     next: 0,
+    deletedTo: 0,
+    compactedTo: 0,
   }))
 }
 

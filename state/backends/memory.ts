@@ -179,8 +179,9 @@ class MemoryBackend implements StateBackend {
 
   async range(options: RangeOptions): Promise<StateEntry[]> {
     this.#disk.requireOwner(this)
-    const { gte, lt, limit, reverse = false } = options
-    return this.#disk.range(gte.toString('latin1'), lt.toString('latin1'), limit, reverse)
+    const { gte, lt, limit, reverse = false, keysOnly = false } = options
+    const found = this.#disk.range(gte.toString('latin1'), lt.toString('latin1'), limit, reverse)
+    return keysOnly ? found.map(({ key }) => ({ key, value: Buffer.alloc(0) })) : found
   }
 
   batch(): WriteBatch {
