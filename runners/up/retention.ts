@@ -36,7 +36,7 @@ export function retentionRules(keep: RetentionTimes, view: DecisionView, app: st
   return [
     { topic: 'transactions', keepMs: keep.transactions, isInput: true },
     { topic: 'labels', keepMs: keep.labels, isInput: true },
-    // Repeats say where they lie among the transactions.
+    // They are the transactions once more.
     { topic: repeatsTopicOf(app), keepMs: keep.transactions },
     { topic: 'decisions', keepMs: keep.decisions, beforeTrim: (batch, count) => view.forget(batch, count) },
     { topic: 'decisions.provisional', keepMs: keep.provisional },

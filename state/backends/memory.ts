@@ -57,6 +57,13 @@ export class MemoryDisk {
     this.#unsynced.length = 0
   }
 
+  /** Another disk with the same content, as a backup or a checkpoint makes one. */
+  copy(): MemoryDisk {
+    const copied = new MemoryDisk()
+    for (const [key, value] of this.#values) copied.#set(key, value)
+    return copied
+  }
+
   #set(key: string, value: Buffer | undefined): void {
     if (value === undefined) this.#values.delete(key)
     else {
