@@ -36,6 +36,7 @@ export const upVerb: Verb = {
       cardKey,
       cacheMb: numberOf(config, 'cache_mb'),
       inFlightMax: numberOf(config, 'http.in_flight_max'),
+      writeBackRecords: numberOf(config, 'write_back_records'),
       retention: retentionOf(config),
       clock: systemClock,
       onEvent: event => logEvent(logger, event),

@@ -101,6 +101,16 @@ export const settings = [
     about: 'bound of the state cache',
   },
   {
+    key: 'write_back_records',
+    env: 'WEIR_WRITE_BACK_RECORDS',
+    flag: 'write-back-records',
+    kind: 'number',
+    fallback: 200_000,
+    min: 1,
+    max: 100_000_000,
+    about: 'state is written back after so many records: a restart folds no more again',
+  },
+  {
     key: 'retention.transactions',
     env: 'WEIR_RETENTION_TRANSACTIONS',
     flag: 'retention-transactions',

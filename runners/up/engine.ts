@@ -54,6 +54,8 @@ export interface EngineOptions extends StorageOptions {
   readonly features: string | undefined
   readonly cardKey: string
   readonly inFlightMax: number
+  /** State is written back after so many records, if nothing else asks for it; absent: the slot's default. */
+  readonly writeBackRecords?: number
   /** Absent: everything is kept. */
   readonly retention?: RetentionTimes
   readonly onEvent: (event: EngineEvent) => void
@@ -62,7 +64,7 @@ export interface EngineOptions extends StorageOptions {
 const topics = ['transactions', 'labels', 'decisions', 'decisions.provisional', 'transactions.dead-letter'] as const
 const pauseMsMax = 10_000
 /** From the beginning of one round of retention to that of the next, at the least. */
-const retentionEveryMs = 5_000
+const retentionEveryMs = 1_000
 /** Decisions that the status page shows. */
 const recentMax = 20
 
@@ -388,6 +390,7 @@ export class EmbeddedEngine {
   }
 
   #newSlot(): Slot {
+    const { writeBackRecords } = this.#options
     return new Slot({
       plan: this.#plan,
       slot: 0,
@@ -397,7 +400,10 @@ export class EmbeddedEngine {
       clock: this.#options.clock,
       // State is a cache of the log in the same database: the next commit's sync makes it durable too.
       syncState: false,
-      limits: { pollWaitMs: millis(250) },
+      limits: {
+        pollWaitMs: millis(250),
+        ...(writeBackRecords === undefined ? {} : { recordsPerWriteBackMax: writeBackRecords }),
+      },
       genesis: {
         app: this.#options.app,
         slots: 1,

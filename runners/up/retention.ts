@@ -93,14 +93,10 @@ async function trimSome(parts: RetentionParts, rule: RetentionRule): Promise<boo
   let to: bigint = earliest
   try {
     while (!parts.stopped() && to < end && to - earliest < trimRecords) {
-      const [batch] = await reader.poll({ recordsMax: stepRecords, bytesMax: stepBytes, waitMsMax: millis(0) })
-      if (batch === undefined) break
-      const count = olderPrefix(batch, olderThanMs, end)
-      if (count > 0) {
-        await rule.beforeTrim?.(batch, count)
-        to = count < batch.count ? batch.baseOffset + BigInt(batch.offsetDelta[count]!) : batch.nextOffset
-      }
-      if (count < batch.count) break
+      const batches = await reader.poll({ recordsMax: stepRecords, bytesMax: stepBytes, waitMsMax: millis(0) })
+      const goneTo = await prepare(rule, batches, olderThanMs, end)
+      if (goneTo !== undefined) to = goneTo
+      if (to !== reader.positions()[0]!.offset || batches.length === 0) break
       await clock.sleep(pauseMs)
     }
   } finally {
@@ -109,6 +105,24 @@ async function trimSome(parts: RetentionParts, rule: RetentionRule): Promise<boo
   if (to === earliest) return false
   await log.trim({ ...at, offset: offset(to) })
   return to - earliest >= trimRecords
+}
+
+/** Tells of what is about to go. @returns the offset up to which it may; undefined for nothing */
+async function prepare(
+  rule: RetentionRule,
+  batches: readonly RecordBatch[],
+  olderThanMs: number,
+  end: bigint,
+): Promise<bigint | undefined> {
+  let to: bigint | undefined
+  for (const batch of batches) {
+    const count = olderPrefix(batch, olderThanMs, end)
+    if (count === 0) break
+    await rule.beforeTrim?.(batch, count)
+    to = count < batch.count ? batch.baseOffset + BigInt(batch.offsetDelta[count]!) : batch.nextOffset
+    if (count < batch.count) break
+  }
+  return to
 }
 
 /** The offset that no trim goes past. */
