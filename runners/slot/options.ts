@@ -22,7 +22,7 @@ export interface SlotLimits {
   readonly dirtyBytesMax: number
   /** … or after this many records, so that a restart folds no more than these again. */
   readonly recordsPerWriteBackMax: number
-  /** … or after this many epochs: a trickle of records makes an epoch of each. */
+  /** … or after this many epochs: a trickle makes an epoch of each record, and folding one again takes 0.2 to 0.4 ms. */
   readonly epochsPerWriteBackMax: number
   /** Records that operators throw on, in one epoch; an epoch of more is cut in half, down to single records. */
   readonly exclusionsPerEpochMax: number
@@ -42,7 +42,7 @@ export const defaultLimits: SlotLimits = {
   idleAfterMs: 5_000 as DurationMs,
   dirtyBytesMax: 64 << 20,
   recordsPerWriteBackMax: 200_000,
-  epochsPerWriteBackMax: 20_000,
+  epochsPerWriteBackMax: 5_000,
   exclusionsPerEpochMax: 100,
   recoveriesMax: 5,
   sweepKeysMax: 256,

@@ -94,7 +94,7 @@ describe('retention', () => {
     }
     await trim([rule], { clock, stopped: () => pauses >= 3 })
     assert.equal(pauses, 3)
-    assert.ok(steps.every(count => count <= 256))
+    assert.ok(steps.every(count => count <= 1_024))
     assert.equal(
       await earliest('out'),
       steps.reduce((sum, count) => sum + count, 0),

@@ -65,11 +65,11 @@ export interface RetentionParts {
   readonly stopped: () => boolean
 }
 
-const stepRecords = 256
-const stepBytes = 1 << 20
+const stepRecords = 1_024
+const stepBytes = 2 << 20
 const pauseMs = millis(5)
 /** Records between two trims: each is a synchronous write. */
-const trimRecords = 4_096
+const trimRecords = 8_192
 /** Records of the journal that go at a time. */
 const journalStep = 65_536n
 
