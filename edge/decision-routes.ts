@@ -130,6 +130,11 @@ function answerDecide(
         code: 'IDEMPOTENCY_MISMATCH',
         detail: 'this customer has used the transaction_id for another amount, currency or terminal',
       })
+    case 'expired':
+      return sendProblem(reply, {
+        code: 'DECISION_EXPIRED',
+        detail: 'this transaction_id was decided before, and the decision is past its retention',
+      })
     case 'rejected': {
       const code = isErrorCode(answer.code) ? answer.code : 'OPERATOR_EXCEPTION'
       const status = errorTable[code].domain === 'data' ? 400 : statusOf('OPERATOR_EXCEPTION')

@@ -42,6 +42,7 @@ const problemTexts = {
   405: 'Another method is meant',
   408: 'The request took too long to arrive',
   409: 'Several customers have this id: ask again with customer_id',
+  410: 'Decided before, but that decision is past its retention',
   413: 'The body is longer than 64 KB',
   415: 'The body is not application/json in UTF-8 without compression',
   422: 'Same id and customer as before, but another amount, currency or terminal; or no step could process it',
@@ -113,7 +114,7 @@ function decide(operationId: string): JsonSchema {
         },
         content: json(reference('Pending')),
       },
-      ...problems([...withBody, 422]),
+      ...problems([...withBody, 410, 422]),
     },
   }
 }

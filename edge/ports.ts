@@ -12,6 +12,8 @@ export type DecideReply =
   | { readonly kind: 'decided'; readonly decision: DecisionJson; readonly repeated: boolean }
   /** Same id and customer, but another amount, currency or terminal. */
   | { readonly kind: 'conflict' }
+  /** The id was decided before, and that first decision is past its retention. */
+  | { readonly kind: 'expired' }
   /** Accepted into the log, then dead-lettered. */
   | { readonly kind: 'rejected'; readonly code: string; readonly message: string }
   /** Not decided within the deadline; durable in the log, so it will be. */

@@ -35,6 +35,7 @@ const statuses: Partial<Record<ErrorCode, readonly [status: number, title: strin
   METHOD_NOT_ALLOWED: [405, 'The resource has other methods'],
   REQUEST_TIMEOUT: [408, 'The request took too long to arrive'],
   AMBIGUOUS_ID: [409, 'Several customers have this transaction id'],
+  DECISION_EXPIRED: [410, 'The decision is past its retention'],
   RECORD_TOO_LARGE: [413, 'The body is too large'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'The body is not application/json'],
   IDEMPOTENCY_MISMATCH: [422, 'The transaction id was used for another payment'],

@@ -5,4 +5,11 @@ export * from './generate/index.js'
 export { defaultPolicy, loadPolicy, type Policy } from './policy/index.js'
 export { provisionalDecisions } from './provisional.js'
 export { defaultRuleSet, loadRuleSet, type RuleSet } from './rules/index.js'
-export { championModel, defaultTopology, type FraudOptions, fraudTopology, repeatsTopicOf } from './topology.js'
+export {
+  championModel,
+  dedupeHorizon,
+  defaultTopology,
+  type FraudOptions,
+  fraudTopology,
+  repeatsTopicOf,
+} from './topology.js'

@@ -148,7 +148,7 @@ function velocityFeature(feature: VelocityFeature) {
 }
 
 /** The longest window with its delay, plus allowed lateness: 67 days by default. */
-function dedupeHorizon(set: FeatureSet): DurationMs {
+export function dedupeHorizon(set: FeatureSet): DurationMs {
   let longest = hours(24)
   for (const feature of set.features) {
     if (feature.kind === 'velocity')

@@ -104,9 +104,10 @@ export interface LogCommitter {
   readonly id: string
   /**
    * Appends everything atomically and resolves once readers can see it and it survives a crash of this process.
+   * @returns the offset of the first record of each append; undefined where it cannot be read back (output files)
    * @throws WeirError SLOT_FENCED when a newer owner exists; COMMIT_INDEFINITE when the outcome is unknown
    */
-  commit(appends: readonly Append[]): Promise<void>
+  commit(appends: readonly Append[]): Promise<readonly (Offset | undefined)[]>
   close(): Promise<void>
 }
 

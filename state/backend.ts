@@ -19,6 +19,8 @@ export interface RangeOptions {
   readonly limit: number
   /** From the end of the range backwards. */
   readonly reverse?: boolean
+  /** Values come empty: for deleting. */
+  readonly keysOnly?: boolean
 }
 
 export interface StateBackend {
@@ -31,5 +33,7 @@ export interface StateBackend {
   batch(): WriteBatch
   /** All of the batch or nothing of it. `sync`: survives a power cut when it resolves. */
   write(batch: WriteBatch, options: { readonly sync: boolean }): Promise<void>
+  /** Gives back the space of what was deleted in a range. Absent where it takes none. */
+  compact?(gte: Buffer, lt: Buffer): Promise<void>
   close(): Promise<void>
 }

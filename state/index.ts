@@ -16,7 +16,7 @@ export type {
   ValueState,
 } from './handles.js'
 export { keyBytesMax, keyGroupOf, keyGroupRange, keyGroupsFor, keyGroupsMax } from './keys.js'
-export { formatVersion, type StatePosition } from './meta.js'
+export { formatVersion, type JournalResume, type StatePosition } from './meta.js'
 export { StateMiss } from './miss.js'
 export { compareUtf8, wellFormed } from './order.js'
 export type { StepState } from './step.js'

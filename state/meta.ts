@@ -4,7 +4,7 @@ import type { StateBackend } from './backend.js'
 import { space } from './keys.js'
 
 /** Of the keys and of everything in this folder that is written; see FORMAT.md for what changed. */
-export const formatVersion = 1
+export const formatVersion = 2
 
 /** The journal's position that a state is the fold of. */
 export interface StatePosition {
@@ -14,6 +14,15 @@ export interface StatePosition {
   readonly journalHash: string
   /** Of the topology that made the state. */
   readonly fingerprint: string
+  /** Where the journal goes on from this state; absent when it must be read from its genesis. */
+  readonly resume?: JournalResume
+}
+
+export interface JournalResume {
+  /** Of the record with `journalHash`. */
+  readonly offset: number
+  /** The genesis record, as it was written: the journal may have lost it when it was trimmed. */
+  readonly genesis: string
 }
 
 export interface Meta {
@@ -35,13 +44,21 @@ export function encodeMeta(meta: Meta): Buffer {
   into.string(meta.position.fingerprint)
   into.varint(meta.keyGroups)
   into.f64(meta.expiryClock)
+  const { resume } = meta.position
+  into.u8(resume === undefined ? 0 : 1)
+  if (resume !== undefined) {
+    into.varint(resume.offset)
+    into.string(resume.genesis)
+  }
   return into.take()
 }
 
-function decodeMeta(bytes: Buffer): Meta {
+function decodeMeta(bytes: Buffer, version: number): Meta {
   const from = new ByteReader(bytes)
   const position = { epoch: from.varint(), journalHash: from.string(), fingerprint: from.string() }
-  return { position, keyGroups: from.varint(), expiryClock: from.f64() }
+  const rest = { keyGroups: from.varint(), expiryClock: from.f64() }
+  if (version === 1 || from.u8() === 0) return { position, ...rest }
+  return { position: { ...position, resume: { offset: from.varint(), genesis: from.string() } }, ...rest }
 }
 
 /**
@@ -56,7 +73,7 @@ export async function readMeta(backend: StateBackend, namespace: Uint8Array): Pr
   }
   if (position === undefined) return undefined
   try {
-    return decodeMeta(position)
+    return decodeMeta(position, version)
   } catch (error) {
     throw new WeirError('BACKEND_FAILED', `the state's position does not decode: ${messageOf(error)}`, { cause: error })
   }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
-import { days, type EventTimeMs, eventTime } from '../kernel/index.js'
+import { ByteWriter, days, type EventTimeMs, eventTime } from '../kernel/index.js'
 import type { StateBackend, StateEntry } from './backend.js'
 import { MemoryDisk } from './backends/memory.js'
 import { intCodec, stringCodec } from './codecs.js'
-import { formatKey } from './meta.js'
+import { formatKey, formatVersion, positionKey } from './meta.js'
 import { StateMiss } from './miss.js'
 import { EventLog, eventLogCodec } from './model/event-log.js'
 import type { StepState } from './step.js'
@@ -325,10 +325,34 @@ describe('state store', () => {
     bench.disk.crash()
     await assert.rejects(bench.open({ keyGroups: 16 }), { code: 'FINGERPRINT_MISMATCH' })
     const batch = bench.backend.batch()
-    batch.put(formatKey(new Uint8Array(0)), Buffer.of(2))
+    batch.put(formatKey(new Uint8Array(0)), Buffer.of(formatVersion + 1))
     await bench.backend.write(batch, { sync: true })
     bench.disk.crash()
     await assert.rejects(bench.open(), { code: 'STATE_FORMAT' })
+  })
+
+  it('keeps where the journal goes on, and opens a store of format 1, which does not', async () => {
+    const store = await bench.open()
+    const resume = { offset: 2 ** 40, genesis: '{"v":1}' }
+    await store.write(store.serialise(), { ...position(3), resume }, { sync: true })
+    bench.disk.crash()
+    assert.deepEqual((await bench.open()).reflects, { ...position(3), resume })
+    const { epoch, journalHash, fingerprint } = position(2)
+    const into = new ByteWriter()
+    into.varint(epoch)
+    into.string(journalHash)
+    into.string(fingerprint)
+    into.varint(8)
+    into.f64(5)
+    const batch = bench.backend.batch()
+    batch.put(formatKey(new Uint8Array(0)), Buffer.of(1))
+    batch.put(positionKey(new Uint8Array(0)), into.take())
+    await bench.backend.write(batch, { sync: true })
+    bench.disk.crash()
+    assert.deepEqual((await bench.open()).reflects, position(2))
+    await bench.commit(4)
+    bench.disk.crash()
+    assert.deepEqual((await bench.open()).reflects, position(4))
   })
 
   it('an entry that does not decode is BACKEND_FAILED, naming it', async () => {

@@ -56,7 +56,7 @@ export interface LogUnderTest {
   indefiniteCommit?(
     id: string,
     appends: readonly Append[],
-  ): Promise<{ commit(): Promise<void>; again(): Promise<void> }>
+  ): Promise<{ commit(): Promise<unknown>; again(): Promise<unknown> }>
   readonly producer?: LogProducer
   readonly trimmer?: LogTrimmer
   dispose(): Promise<void>

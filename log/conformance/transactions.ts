@@ -20,11 +20,19 @@ export function transactionTests({ test }: Suite): void {
   test('a transaction writes to several partitions and topics at once', ['transactions'], async ({ log, topic }) => {
     const [one, two] = [await topic(3), await topic(1)]
     const committer = await log.committer('slot-0')
-    await committer.commit([numbered(one, 0, 'a', 2), numbered(one, 2, 'b', 1), numbered(two, 0, 'c', 3)])
+    const first = await committer.commit([numbered(one, 0, 'a', 2), numbered(one, 2, 'b', 1), numbered(two, 0, 'c', 3)])
     await committer.commit([])
-    await committer.commit([numbered(two, 0, 'd', 1), { topic: one, partition: 1, records: [] }])
+    const second = await committer.commit([numbered(two, 0, 'd', 1), { topic: one, partition: 1, records: [] }])
     assert.deepEqual(valuesOf(await readAll(log, one)), ['a-0', 'a-1', 'b-0'])
     assert.deepEqual(valuesOf(await readAll(log, two)), ['c-0', 'c-1', 'c-2', 'd-0'])
+    // A commit says where its records lie.
+    const firstOf = [...(await readAll(log, one)), ...(await readAll(log, two))].filter(({ value }) =>
+      /-0$/.test(String(value)),
+    )
+    assert.deepEqual(
+      firstOf.map(({ offset }) => offset),
+      [first[0], first[1], first[2], second[0]],
+    )
   })
 
   test(

@@ -24,12 +24,16 @@ export interface DbRange {
   readonly lt: Buffer
   readonly limit: number
   readonly reverse?: boolean
+  /** Values come empty: for deleting. */
+  readonly keysOnly?: boolean
 }
 
 export interface EmbeddedDb {
   range(options: DbRange): Promise<readonly DbEntry[]>
   batch(): DbBatch
   write(batch: DbBatch, options: { readonly sync: boolean }): Promise<void>
+  /** Gives back the space of what was deleted in a range. Absent where it takes none. */
+  compact?(gte: Buffer, lt: Buffer): Promise<void>
 }
 
 /** Every entry from `gte` up to `lt`, read in pages. For scans at opening. */

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { millis } from '../../kernel/index.js'
 import { type LogUnderTest, logConformance } from '../conformance/index.js'
 import { keyspace } from './index.js'
+import { entriesEnd, entryKey, lastOffsetIn } from './keys.js'
 import { limits, opened, start, value, withTopic } from './opened-for-tests.js'
 import { writesWaitingMax } from './writer.js'
 
@@ -73,6 +74,48 @@ describe('writes of the embedded log', () => {
       { sync: false, operations: 1 },
       { sync: true, operations: 1 },
     ])
+    await close()
+  })
+
+  it('a trim reads keys alone, in pages, and looks at nothing twice', async () => {
+    const { log, gate, close } = await withTopic()
+    for (let i = 0; i < 30; i++) await log.append(Array.from({ length: 100 }, () => value('x')))
+    for (let i = 0; i < 2_000; i++) await log.append([value('y')])
+    gate.ranges.length = 0
+    gate.writes.length = 0
+    await log.trim(start(0, 4_500))
+    // 30 entries of a hundred, and 1,500 of one
+    assert.deepEqual(gate.writes, [
+      { sync: true, operations: 1 },
+      { sync: false, operations: 1_024 },
+      { sync: false, operations: 506 },
+    ])
+    assert.ok(gate.ranges.every(range => range.keysOnly === true))
+    gate.ranges.length = 0
+    await log.trim(start(0, 4_600))
+    assert.deepEqual(
+      gate.ranges.map(({ gte, lt }) => [lastOffsetIn(gte), lastOffsetIn(lt)]),
+      [[4_500, 4_600]],
+    )
+    const left = await gate.db.range({ gte: entryKey(1, 0, 0), lt: entriesEnd(1, 0), limit: 9_999 })
+    assert.equal(left.length, 400)
+    assert.deepEqual(gate.compacted, [])
+    await close()
+  })
+
+  it('the space of what was trimmed is asked back each so many records', async () => {
+    const { log, gate, close } = await withTopic()
+    const many = {
+      topic: 't',
+      partition: 0,
+      records: Array.from({ length: 60_000 }, () => ({ key: null, value: null })),
+    }
+    for (let i = 0; i < 6; i++) await log.append([many])
+    for (const at of [100_000, 262_143, 262_144, 300_000, 360_000]) await log.trim(start(0, at))
+    assert.deepEqual(
+      gate.compacted.map(([gte, lt]) => [lastOffsetIn(gte), lastOffsetIn(lt)]),
+      [[0, 262_144]],
+    )
     await close()
   })
 

@@ -49,6 +49,7 @@ import {
   versionKey,
 } from './keys.js'
 import {
+  compactBelow,
   decodeNumbers,
   deleteBelow,
   type EmbeddedPartition,
@@ -166,6 +167,7 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
         for (const key of keys) batch.delete(key)
       }),
     )
+    await compactBelow(this.#db, partition)
   }
 
   async close(): Promise<void> {
@@ -175,14 +177,14 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
     await this.#writer.idle()
   }
 
-  async #commit(appends: readonly Append[], by: { id: string; generation: number }): Promise<void> {
+  async #commit(appends: readonly Append[], by: { id: string; generation: number }): Promise<readonly Offset[]> {
     this.#assertOpen()
-    await this.#writer.submit(this.#syncCommits, into => {
+    return await this.#writer.submit(this.#syncCommits, into => {
       const live = this.#generations.get(by.id)
       if (live !== by.generation) {
         throw new WeirError('SLOT_FENCED', `${by.id} has generation ${live}, this is ${by.generation}`)
       }
-      this.#stage(appends, into)
+      return this.#stage(appends, into)
     })
   }
 
@@ -227,6 +229,7 @@ export class EmbeddedLog implements Log, LogProducer, LogTrimmer {
     await Promise.all(
       opened.map(async partition => {
         partition.earliest = trimmedTo.get(`${topicId}/${partition.partition}`) ?? 0
+        partition.compactedTo = partition.earliest
         const end = await endOfEntries(this.#db, topicId, partition.partition)
         partition.latest = Math.max(partition.earliest, end ?? 0)
         partition.next = partition.latest
@@ -248,32 +251,34 @@ function newPartitions(topic: string, topicId: number, partitions: number): Embe
     earliest: 0,
     latest: 0,
     next: 0,
+    deletedTo: 0,
+    compactedTo: 0,
   }))
 }
 
 class EmbeddedCommitter implements LogCommitter {
   readonly id: string
   readonly generation: number
-  readonly #write: (appends: readonly Append[], by: EmbeddedCommitter) => Promise<void>
+  readonly #write: (appends: readonly Append[], by: EmbeddedCommitter) => Promise<readonly Offset[]>
   #dead: unknown
   #busy = false
 
   constructor(
     id: string,
     generation: number,
-    write: (appends: readonly Append[], by: EmbeddedCommitter) => Promise<void>,
+    write: (appends: readonly Append[], by: EmbeddedCommitter) => Promise<readonly Offset[]>,
   ) {
     this.id = id
     this.generation = generation
     this.#write = write
   }
 
-  async commit(appends: readonly Append[]): Promise<void> {
+  async commit(appends: readonly Append[]): Promise<readonly Offset[]> {
     if (this.#dead !== undefined) throw this.#dead
     assert(!this.#busy, 'one transaction at a time')
     this.#busy = true
     try {
-      await this.#write(appends, this)
+      return await this.#write(appends, this)
     } catch (error) {
       this.#dead = error
       throw error

@@ -24,6 +24,8 @@ async function temporary(): Promise<string> {
 export class Gate implements EmbeddedDb {
   readonly db: RocksForTests
   readonly writes: { sync: boolean; operations: number }[] = []
+  readonly ranges: Parameters<EmbeddedDb['range']>[0][] = []
+  readonly compacted: (readonly [Buffer, Buffer])[] = []
   #held: Promise<'release' | 'fail'> | undefined
   #end: (how: 'release' | 'fail') => void = () => {}
 
@@ -49,7 +51,12 @@ export class Gate implements EmbeddedDb {
   }
 
   range(options: Parameters<EmbeddedDb['range']>[0]): ReturnType<EmbeddedDb['range']> {
+    this.ranges.push(options)
     return this.db.range(options)
+  }
+
+  async compact(gte: Buffer, lt: Buffer): Promise<void> {
+    this.compacted.push([gte, lt])
   }
 
   batch(): DbBatch {

@@ -8,6 +8,10 @@ export interface EmbeddedPartition extends PartitionBounds {
   readonly topicId: number
   /** Where the next append goes; ahead of `latest` while a write is under way. Moves only in the writer. */
   next: number
+  /** No entry that ends below is left, as far as this process knows: where the next trim begins to delete. */
+  deletedTo: number
+  /** Where the space of what was deleted was last asked back. */
+  compactedTo: number
 }
 
 /**
@@ -52,22 +56,42 @@ export function putEarliest(batch: DbBatch, at: EmbeddedPartition, earliest: num
   batch.put(earliestKey(at.topicId, at.partition), encodeNumbers(earliest))
 }
 
-const deletedEntriesPage = 256
+const deletedEntriesPage = 1_024
 
-/** Deletes the entries that end below `earliest`, a page at a time. Those already deleted are not there any more. */
+/**
+ * Deletes the entries that end below `earliest`, a page of keys at a time; what an earlier trim deleted is not looked at.
+ */
 export async function deleteBelow(
   db: EmbeddedDb,
   at: EmbeddedPartition,
   write: (keys: readonly Buffer[]) => Promise<void>,
 ): Promise<void> {
-  const gte = entryKey(at.topicId, at.partition, 0)
-  const lt = entryKey(at.topicId, at.partition, at.earliest)
+  const to = at.earliest
+  const lt = entryKey(at.topicId, at.partition, to)
   for (;;) {
-    const page = await db.range({ gte, lt, limit: deletedEntriesPage })
-    if (page.length === 0) return
-    await write(page.map(entry => entry.key))
-    if (page.length < deletedEntriesPage) return
+    const gte = entryKey(at.topicId, at.partition, at.deletedTo)
+    const page = await db.range({ gte, lt, limit: deletedEntriesPage, keysOnly: true })
+    const last = page.at(-1)
+    if (last !== undefined) {
+      await write(page.map(entry => entry.key))
+      at.deletedTo = lastOffsetIn(last.key) + 1
+    }
+    if (page.length < deletedEntriesPage) {
+      at.deletedTo = Math.max(at.deletedTo, to)
+      return
+    }
   }
+}
+
+/** Records between two compactions of a partition's head: some 300 MB of decisions. */
+const compactedRecordsMin = 262_144
+
+/** Deleted entries take space until they are compacted: sooner or later by themselves, and here before there are many. */
+export async function compactBelow(db: EmbeddedDb, at: EmbeddedPartition): Promise<void> {
+  const to = at.earliest
+  if (db.compact === undefined || to - at.compactedTo < compactedRecordsMin) return
+  at.compactedTo = to
+  await db.compact(entryKey(at.topicId, at.partition, 0), entryKey(at.topicId, at.partition, to))
 }
 
 /** Whole numbers, one after the other. */

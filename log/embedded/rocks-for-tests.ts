@@ -28,7 +28,7 @@ export async function openRocksForTests(directory: string): Promise<RocksForTest
   const writes = new WeakMap<DbBatch, ReturnType<Native['batch']>>()
   return {
     async range(options: DbRange): Promise<readonly DbEntry[]> {
-      const iterator = db.iterator({ ...options, highWaterMark: 256 * 1024 })
+      const iterator = db.iterator({ ...options, values: options.keysOnly !== true, highWaterMark: 256 * 1024 })
       const found: DbEntry[] = []
       try {
         await new Promise<void>((resolve, reject) => {

@@ -15,6 +15,7 @@ import {
   type LogCommitter,
   type LogRange,
   type LogReader,
+  type Offset,
   offset,
   type Position,
   type TopicPartition,
@@ -196,12 +197,12 @@ class FileCommitter implements LogCommitter {
   }
 
   /** One append to the journal, of one record, belongs to every commit. */
-  async commit(appends: readonly Append[]): Promise<void> {
+  async commit(appends: readonly Append[]): Promise<readonly (Offset | undefined)[]> {
     if (this.#state === 'fenced')
       throw new WeirError('SLOT_FENCED', `${this.id} has a newer committer, or its log is closed`)
     if (this.#state === 'failed') throw new WeirError('COMMIT_INDEFINITE', `an earlier commit of ${this.id} failed`)
     try {
-      this.#outputs.commit(appends)
+      return this.#outputs.commit(appends)
     } catch (error) {
       this.#state = 'failed'
       throw error

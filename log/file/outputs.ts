@@ -4,7 +4,7 @@
  */
 import { closeSync, fstatSync, fsyncSync, openSync, statSync } from 'node:fs'
 import { assert, defined, WeirError } from '../../kernel/index.js'
-import type { Append, EncodedRecords } from '../port.js'
+import { type Append, type EncodedRecords, type Offset, offset } from '../port.js'
 import { JournalFile, truncateFd, unwritable, writeFully } from './journal-file.js'
 
 const newline = Buffer.from('\n')
@@ -58,9 +58,10 @@ export class Outputs {
 
   /**
    * Appends everything, then the frame.
+   * @returns for the journal's append its frame
    * @throws WeirError UNKNOWN_TOPIC, OUTPUT_UNWRITABLE; nothing is committed then, and `discardPending` undoes the rest
    */
-  commit(appends: readonly Append[]): void {
+  commit(appends: readonly Append[]): (Offset | undefined)[] {
     this.#written = true
     let record: Uint8Array | undefined
     for (const append of appends) {
@@ -77,11 +78,13 @@ export class Outputs {
     }
     const lengths: number[] = []
     for (const file of this.#files.values()) lengths.push(file.length + file.pending)
+    const frame = offset(this.journal.frameCount)
     this.journal.append(lengths, defined(record, 'the journal record of the commit'))
     for (const file of this.#files.values()) {
       file.length += file.pending
       file.pending = 0
     }
+    return appends.map(append => (append.topic === this.#journalTopic ? frame : undefined))
   }
 
   /** Cuts everything beyond the last commit. */

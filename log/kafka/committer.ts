@@ -17,7 +17,7 @@
  *                           +--failure--+--> dead --close--> closed
  */
 import { AssertionError, assert, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
-import type { Append, LogCommitter } from '../port.js'
+import { type Append, type LogCommitter, type Offset, offset } from '../port.js'
 import type { Cluster } from './cluster.js'
 import type { Connections } from './connections.js'
 import { keyOf } from './cursor.js'
@@ -54,6 +54,18 @@ interface Target {
   record: number
 }
 
+/** Where the first record of an append stands among its target's records. */
+interface Place {
+  readonly target: number
+  readonly record: number
+}
+
+/** A batch in the log. */
+interface Written {
+  readonly base: number
+  readonly count: number
+}
+
 export class KafkaCommitter implements LogCommitter {
   readonly id: string
   readonly #cluster: Cluster
@@ -88,20 +100,24 @@ export class KafkaCommitter implements LogCommitter {
     return committer
   }
 
-  async commit(appends: readonly Append[]): Promise<void> {
+  async commit(appends: readonly Append[]): Promise<readonly (Offset | undefined)[]> {
     if (this.#state === 'dead') throw this.#failure
     assert(this.#state === 'ready', `the committer is ${this.#state}: one transaction at a time, none after close`)
     this.#to('producing')
     try {
-      const targets = await this.#targets(appends)
-      const ends = targets.length === 0 ? [] : await this.#produce(targets)
+      const { targets, places } = await this.#targets(appends)
+      const written = targets.length === 0 ? [] : await this.#produce(targets)
       this.#to('ending')
       if (targets.length > 0) {
         await this.#identities[this.#turn].commit()
         this.#turn = this.#turn === 0 ? 1 : 0
       }
       this.#to('ready')
-      for (const [i, { topic, partition }] of targets.entries()) this.#events.committed(topic, partition, ends[i]!)
+      for (const [i, { topic, partition }] of targets.entries()) {
+        const { base, count } = written[i]!.at(-1)!
+        this.#events.committed(topic, partition, base + count)
+      }
+      return places.map(place => place && offsetOf(written[place.target]!, place.record))
     } catch (error) {
       throw await this.#die(error)
     }
@@ -122,10 +138,16 @@ export class KafkaCommitter implements LogCommitter {
    * The appends by partition, checked: nothing has been sent when one of them cannot be.
    * @throws WeirError UNKNOWN_TOPIC, MESSAGE_TOO_LARGE
    */
-  async #targets(appends: readonly Append[]): Promise<readonly Target[]> {
+  async #targets(
+    appends: readonly Append[],
+  ): Promise<{ readonly targets: readonly Target[]; readonly places: readonly (Place | undefined)[] }> {
     const targets = new Map<string, Target>()
+    const places: (Place | undefined)[] = []
     for (const { topic: name, partition, records } of appends) {
-      if (countOf(records) === 0) continue
+      if (countOf(records) === 0) {
+        places.push(undefined)
+        continue
+      }
       const topic = this.#prefix + name
       const key = keyOf(topic, partition)
       let target = targets.get(key)
@@ -136,17 +158,19 @@ export class KafkaCommitter implements LogCommitter {
         targets.set(key, target)
       }
       checkSizes(topic, records, target.bytesMax)
+      const before = target.lists.reduce((sum, list) => sum + countOf(list), 0)
+      places.push({ target: [...targets.keys()].indexOf(key), record: before })
       target.lists.push(records)
     }
-    return [...targets.values()]
+    return { targets: [...targets.values()], places }
   }
 
-  /** Sends everything, a batch for each partition at a time. @returns the end of what was written to each target */
-  async #produce(targets: readonly Target[]): Promise<number[]> {
+  /** Sends everything, a batch for each partition at a time. @returns for each target its batches, in order */
+  async #produce(targets: readonly Target[]): Promise<readonly (readonly Written[])[]> {
     const identity = this.#identities[this.#turn]
     await identity.addPartitions(targets)
     const timestampMs = this.#cluster.settings.clock.nowMs()
-    const ends = targets.map(() => 0)
+    const written = targets.map((): Written[] => [])
     for (;;) {
       const sending: { index: number; count: number; batch: Outgoing }[] = []
       for (const [index, target] of targets.entries()) {
@@ -157,10 +181,10 @@ export class KafkaCommitter implements LogCommitter {
         const batch = { topic: target.topic, partition: target.partition, bytes }
         sending.push({ index, count: encoder.count, batch })
       }
-      if (sending.length === 0) return ends
+      if (sending.length === 0) return written
       const batches = sending.map(({ batch }) => batch)
       const offsets = await produceAll(this.#cluster, this.#connections, identity.producesAs, batches)
-      for (const [i, { index, count }] of sending.entries()) ends[index] = offsets[i]! + count
+      for (const [i, { index, count }] of sending.entries()) written[index]!.push({ base: offsets[i]!, count })
     }
   }
 
@@ -208,4 +232,13 @@ function failureOf(error: unknown, state: State): unknown {
   if (!isWeirError(error)) return new WeirError('COMMIT_INDEFINITE', messageOf(error), { cause: error })
   if (error.code === 'KAFKA_UNAVAILABLE') return new WeirError('COMMIT_INDEFINITE', error.message, { cause: error })
   return error
+}
+
+function offsetOf(batches: readonly Written[], record: number): Offset {
+  let left = record
+  for (const { base, count } of batches) {
+    if (left < count) return offset(base + left)
+    left -= count
+  }
+  throw new AssertionError(`record ${record} was written`)
 }

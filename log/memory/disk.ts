@@ -21,6 +21,8 @@ import { type Append, type Offset, offset, type Position } from '../port.js'
 export interface MemoryPartition extends PartitionBounds {
   /** In offset order. */
   readonly entries: Entry[]
+  /** What was trimmed, for `untrim`. */
+  readonly trimmed: Entry[]
 }
 
 export interface MemoryDiskOptions {
@@ -64,7 +66,14 @@ export class MemoryDisk {
     if (this.topics.has(topic, partitions)) return
     this.topics.add(
       topic,
-      Array.from({ length: partitions }, (_, partition) => ({ topic, partition, earliest: 0, latest: 0, entries: [] })),
+      Array.from({ length: partitions }, (_, partition) => ({
+        topic,
+        partition,
+        earliest: 0,
+        latest: 0,
+        entries: [],
+        trimmed: [],
+      })),
     )
   }
 
@@ -88,10 +97,11 @@ export class MemoryDisk {
   }
 
   /** @throws WeirError SLOT_FENCED, UNKNOWN_TOPIC */
-  commit(id: string, generation: number, appends: readonly Append[], timestampMs: number): void {
+  commit(id: string, generation: number, appends: readonly Append[], timestampMs: number): Offset[] {
     this.checkGeneration(id, generation)
-    this.#write(appends, timestampMs, this.#markers)
+    const firsts = this.#write(appends, timestampMs, this.#markers)
     this.sync()
+    return firsts
   }
 
   /** @returns the first offset of each append */
@@ -141,7 +151,15 @@ export class MemoryDisk {
     this.sync()
     partition.earliest = earliest
     const kept = partition.entries.findIndex(entry => entry.last >= earliest)
-    partition.entries.splice(0, kept < 0 ? partition.entries.length : kept)
+    partition.trimmed.push(...partition.entries.splice(0, kept < 0 ? partition.entries.length : kept))
+  }
+
+  /** Puts back what was trimmed, for who checks everything that there ever was. */
+  untrim(topic: string): void {
+    for (const partition of this.topics.partitions(topic)) {
+      partition.entries.unshift(...partition.trimmed.splice(0))
+      partition.earliest = 0
+    }
   }
 
   /** Entries from the first that ends at or after `from`. */

@@ -156,17 +156,17 @@ class MemoryCommitter implements LogCommitter {
     this.generation = generation
   }
 
-  async commit(appends: readonly Append[]): Promise<void> {
+  async commit(appends: readonly Append[]): Promise<readonly Offset[]> {
     if (this.#dead !== undefined) throw this.#dead
     try {
-      this.#commit(appends)
+      return this.#commit(appends)
     } catch (error) {
       this.#dead = error
       throw error
     }
   }
 
-  #commit(appends: readonly Append[]): void {
+  #commit(appends: readonly Append[]): readonly Offset[] {
     const { id, generation } = this
     this.#disk.checkGeneration(id, generation)
     this.#disk.check(appends)
@@ -174,8 +174,7 @@ class MemoryCommitter implements LogCommitter {
     const indefinite = (): WeirError => new WeirError('COMMIT_INDEFINITE', `injected: ${fault} commit of ${id}`)
     switch (fault) {
       case 'none':
-        this.#disk.commit(id, generation, appends, this.#clock.nowMs())
-        return
+        return this.#disk.commit(id, generation, appends, this.#clock.nowMs())
       case 'refused':
         throw new WeirError('BACKEND_FAILED', `injected: the commit of ${id} was refused`)
       case 'lost':
@@ -187,7 +186,7 @@ class MemoryCommitter implements LogCommitter {
         this.#disk.delay(id, generation, appends, this.#clock.nowMs())
         throw indefinite()
       default:
-        assertNever(fault)
+        return assertNever(fault)
     }
   }
 

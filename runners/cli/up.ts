@@ -1,7 +1,7 @@
 import { createEdge, createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock } from '../../kernel/index.js'
-import { numberOf, optionalTextOf, textOf } from '../config/index.js'
-import { EmbeddedEngine, type EngineEvent, playTraffic } from '../up/index.js'
+import { type Config, durationOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { EmbeddedEngine, type EngineEvent, playTraffic, type RetentionTimes } from '../up/index.js'
 import { configOf, settingFlags, settingHelp } from './settings.js'
 import { parseFlags, type Verb, type VerbIo, wholeNumber } from './verb.js'
 
@@ -36,6 +36,8 @@ export const upVerb: Verb = {
       cardKey,
       cacheMb: numberOf(config, 'cache_mb'),
       inFlightMax: numberOf(config, 'http.in_flight_max'),
+      writeBackRecords: numberOf(config, 'write_back_records'),
+      retention: retentionOf(config),
       clock: systemClock,
       onEvent: event => logEvent(logger, event),
     })
@@ -68,6 +70,16 @@ export const upVerb: Verb = {
   },
 }
 
+function retentionOf(config: Config): RetentionTimes {
+  return {
+    transactions: durationOf(config, 'retention.transactions'),
+    labels: durationOf(config, 'retention.labels'),
+    decisions: durationOf(config, 'retention.decisions'),
+    provisional: durationOf(config, 'retention.provisional'),
+    deadLetters: durationOf(config, 'retention.dead_letters'),
+  }
+}
+
 /** Places and codes, never what a step said: its text may name a customer. */
 function logEvent(logger: Logger, event: EngineEvent): void {
   switch (event.kind) {
@@ -82,6 +94,9 @@ function logEvent(logger: Logger, event: EngineEvent): void {
       return
     case 'model-failed':
       logger.error({ rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
+      return
+    case 'retention-failed':
+      logger.error({ code: event.code }, 'retention failed and is tried again; the log keeps growing meanwhile')
       return
     case 'slot-failed':
       logger.error({ code: event.code }, 'the slot failed and is started again')

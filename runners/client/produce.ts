@@ -151,6 +151,7 @@ async function sendTransaction(item: Item, sender: Sender, tell: (what: string) 
       const { status, code } = reply.refusal
       tell(errorOf(reply.refusal).message)
       if (code === 'IDEMPOTENCY_MISMATCH') return 'conflicts'
+      if (code === 'DECISION_EXPIRED') return 'repeated'
       return code !== undefined && status >= 400 && status < 500 && status !== 408 && status !== 429
         ? 'rejected'
         : 'failed'

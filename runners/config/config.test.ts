@@ -7,6 +7,7 @@ import { isWeirError } from '../../kernel/index.js'
 import {
   type ConfigInputs,
   describeConfig,
+  durationOf,
   loadConfig,
   numberOf,
   optionalTextOf,
@@ -68,6 +69,24 @@ describe('configuration', () => {
     refused({ file: file('cache_mb: 1.5\n') }, /cache_mb is 1\.5/)
     refused({ file: file('app: 12\n') }, /app is not text/)
     refused({ file: file('app: ~\n') }, /app is not text/)
+  })
+
+  it('takes durations with their unit', () => {
+    for (const [text, ms] of [
+      ['250ms', 250],
+      ['90s', 90_000],
+      ['5m', 300_000],
+      ['12h', 43_200_000],
+      ['7d', 604_800_000],
+      ['forever', Number.POSITIVE_INFINITY],
+    ] as const) {
+      assert.equal(durationOf(load({ env: { WEIR_RETENTION_TRANSACTIONS: text } }), 'retention.transactions'), ms)
+    }
+    assert.equal(durationOf(load({}), 'retention.decisions'), 67 * 86_400_000)
+    for (const wrong of ['7', '7 d', '1w', '-1d', '1.5d', 'ever', '1234567890d']) {
+      refused({ flags: { 'retention-labels': wrong } }, /--retention-labels is ".*", not a duration such as 90s/)
+    }
+    refused({ file: file('retention:\n  labels: 7\n') }, /retention\.labels is 7, not a duration/)
   })
 
   it('refuses a file that is not there when it was asked for, and one that is no YAML', () => {

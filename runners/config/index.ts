@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
-import { messageOf, WeirError } from '../../kernel/index.js'
+import { type DurationMs, days, hours, messageOf, millis, minutes, seconds, WeirError } from '../../kernel/index.js'
 import { kafkaSettings } from './kafka.js'
 import type { Setting } from './setting.js'
 
@@ -89,6 +89,56 @@ export const settings = [
     about: 'bound of the state cache',
   },
   {
+    key: 'write_back_records',
+    env: 'WEIR_WRITE_BACK_RECORDS',
+    flag: 'write-back-records',
+    kind: 'number',
+    fallback: 200_000,
+    min: 1,
+    max: 100_000_000,
+    about: 'state is written back after so many records: a restart folds no more again',
+  },
+  {
+    key: 'retention.transactions',
+    env: 'WEIR_RETENTION_TRANSACTIONS',
+    flag: 'retention-transactions',
+    kind: 'duration',
+    fallback: '7d',
+    about: 'transactions are kept this long, as 12h, 7d or forever',
+  },
+  {
+    key: 'retention.labels',
+    env: 'WEIR_RETENTION_LABELS',
+    flag: 'retention-labels',
+    kind: 'duration',
+    fallback: '67d',
+    about: 'labels are kept this long in the log',
+  },
+  {
+    key: 'retention.decisions',
+    env: 'WEIR_RETENTION_DECISIONS',
+    flag: 'retention-decisions',
+    kind: 'duration',
+    fallback: '67d',
+    about: 'decisions are kept this long; at least the dedupe horizon',
+  },
+  {
+    key: 'retention.provisional',
+    env: 'WEIR_RETENTION_PROVISIONAL',
+    flag: 'retention-provisional',
+    kind: 'duration',
+    fallback: '67d',
+    about: 'provisional answers are kept this long',
+  },
+  {
+    key: 'retention.dead_letters',
+    env: 'WEIR_RETENTION_DEAD_LETTERS',
+    flag: 'retention-dead-letters',
+    kind: 'duration',
+    fallback: '30d',
+    about: 'dead letters are kept this long',
+  },
+  {
     key: 'card_key',
     env: 'WEIR_CARD_KEY',
     flag: 'card-key',
@@ -153,6 +203,26 @@ export function numberOf(config: Config, key: SettingKey): number {
   return Number(config.get(key)?.value)
 }
 
+/** Infinity for `forever`. */
+export function durationOf(config: Config, key: SettingKey): DurationMs {
+  return parseDuration(textOf(config, key)) ?? millis(Number.NaN)
+}
+
+const units: Readonly<Record<string, (n: number) => DurationMs>> = {
+  ms: millis,
+  s: seconds,
+  m: minutes,
+  h: hours,
+  d: days,
+}
+
+/** @returns undefined for what is no duration */
+function parseDuration(text: string): DurationMs | undefined {
+  if (text === 'forever') return millis(Number.POSITIVE_INFINITY)
+  const [, number, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? []
+  return unit === undefined ? undefined : units[unit]!(Number(number))
+}
+
 /** For `weir config`: every setting with its source, secrets masked. */
 export function describeConfig(
   config: Config,
@@ -179,6 +249,10 @@ function checked(setting: Setting, raw: unknown, where: string): string | number
   if (setting.kind === 'text') {
     if (typeof raw === 'string') return raw
     throw new WeirError('USAGE', `${where} is not text`)
+  }
+  if (setting.kind === 'duration') {
+    if (typeof raw === 'string' && parseDuration(raw) !== undefined) return raw
+    throw new WeirError('USAGE', `${where} is ${JSON.stringify(raw)}, not a duration such as 90s, 12h, 7d or forever`)
   }
   const number = typeof raw === 'number' ? raw : typeof raw === 'string' && /^\d+$/.test(raw) ? Number(raw) : Number.NaN
   const { min = 0, max = Number.MAX_SAFE_INTEGER } = setting

@@ -4,7 +4,8 @@ export interface Setting {
   readonly key: string
   readonly env: string
   readonly flag: string
-  readonly kind: 'text' | 'number'
+  /** A duration is a whole number with its unit, ms, s, m, h or d; or `forever`. */
+  readonly kind: 'text' | 'number' | 'duration'
   readonly fallback: string | number | undefined
   readonly min?: number
   readonly max?: number

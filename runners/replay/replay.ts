@@ -22,7 +22,7 @@ import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../
 import { compile, type Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
 import { loadModel } from '../models/index.js'
-import { journalTopicOf, readJournal, Slot, type SlotEvent, type SlotLimits } from '../slot/index.js'
+import { firstLink, journalTopicOf, Slot, type SlotEvent, type SlotLimits } from '../slot/index.js'
 import { fileDeadLetters } from './dead-letters.js'
 import { deadLetterPathOf, fileKind, workFolderOf } from './files.js'
 import { inputFormat } from './formats.js'
@@ -107,8 +107,8 @@ async function replayInto(
     fresh: args.fresh,
   })
   try {
-    const head = await readJournal(log, { topic: journalTopicOf(app), partition: 0 }, () => {})
-    if (head !== undefined) checkSameJob(head.genesis.job, job)
+    const first = await firstLink(log, { topic: journalTopicOf(app), partition: 0 })
+    if (first?.record.kind === 'genesis') checkSameJob(first.record.job, job)
     else rmSync(stateDirectory, { recursive: true, force: true })
     if (log.epochsGivenUp > 0) io.warn(`${log.epochsGivenUp} epochs are decided again: their output is not on disk`)
     const backend = await openState(stateDirectory, io.warn)

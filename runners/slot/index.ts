@@ -3,11 +3,10 @@ export type { DeadLetter } from './intake.js'
 export {
   type EpochRecord,
   type GenesisRecord,
-  type JournalHead,
   journalTopicOf,
   type PartitionOffset,
-  readJournal,
 } from './journal.js'
+export { firstLink } from './journal-reader.js'
 export type { SlotState } from './lifecycle.js'
 export {
   type CommittedEpoch,
@@ -21,4 +20,5 @@ export {
 export { Phases } from './phases.js'
 export { type EpochMode, Pipeline, type PipelineLimits, RecordFault } from './pipeline.js'
 export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './recovery.js'
+export type { Reflected } from './running.js'
 export { Slot } from './slot.js'

@@ -2,14 +2,13 @@
  * The journal: `weir.<app>.epochs`, one partition per slot, the only authority on the committed position.
  *
  * Invariants:
- * 1. The first record is the genesis; an empty journal is never a fresh start by itself.
+ * 1. The first record is the genesis, until it is trimmed behind a state that goes on from a later one; an empty journal is
+ *    never a fresh start by itself.
  * 2. Each record names the SHA-256 of the bytes of the one before it: a gap, an edit or a reordering is found.
  * 3. Bytes are canonical: JSON with the fields in the order written here, so that a hash can be recomputed by anyone.
  * Format page: runners/slot/FORMAT.md.
  */
 import { messageOf, sha256Hex, WeirError } from '../../kernel/index.js'
-import type { Log, TopicPartition } from '../../log/index.js'
-import { pollExpected } from './poll.js'
 
 export interface PartitionOffset {
   readonly topic: string
@@ -51,16 +50,20 @@ export interface PartitionClock {
 }
 
 export interface EpochRecord {
-  readonly v: 1
+  readonly v: 2
   readonly kind: 'epoch'
   readonly epoch: number
   /** Of the owner: grows with each take-over (I4). */
   readonly generation: number
   readonly fingerprint: string
   readonly inputs: readonly InputRange[]
+  /** Of every input after the epoch, read or not: from this record alone the chain can be picked up. */
+  readonly positions: readonly PartitionOffset[]
   /** Records left out because an operator threw on them; each is in the dead letters (I7). */
   readonly excluded: readonly PartitionOffset[]
   readonly clocks: readonly PartitionClock[]
+  /** Of the slot after the epoch, ms; null before it has one. It never goes back, as that of `clocks` may. */
+  readonly watermark_ms: number | null
   /** Keys idle past their time to live at this event time are gone; null where the log has no clock to bound it. */
   readonly expiry_ms: number | null
   /** Running totals since genesis. */
@@ -70,7 +73,10 @@ export interface EpochRecord {
   readonly previous: string
 }
 
-export type JournalRecord = GenesisRecord | EpochRecord
+/** As Weir wrote it before journals could be trimmed: it is replayed, but no chain is picked up from it. */
+export type EpochRecordV1 = Omit<EpochRecord, 'v' | 'positions' | 'watermark_ms'> & { readonly v: 1 }
+
+export type JournalRecord = GenesisRecord | EpochRecordV1 | EpochRecord
 
 export interface EncodedJournalRecord {
   readonly bytes: Buffer
@@ -82,72 +88,21 @@ export function encodeJournalRecord(record: JournalRecord): EncodedJournalRecord
   return { bytes, hash: sha256Hex(bytes) }
 }
 
-export interface JournalHead {
-  readonly genesis: GenesisRecord
-  readonly genesisHash: string
-  /** Last epoch; undefined while there is only the genesis. */
-  readonly last: EpochRecord | undefined
-  /** Of the last record, be it the genesis. */
-  readonly lastHash: string
-}
+/** 0 for the genesis. */
+export const epochOf = (record: JournalRecord): number => (record.kind === 'epoch' ? record.epoch : 0)
 
-/**
- * Reads the journal from its start, checking the chain, and hands every record to `visit`.
- * @returns undefined when the journal is empty
- * @throws WeirError JOURNAL_CORRUPT
- */
-export async function readJournal(
-  log: Log,
-  at: TopicPartition,
-  visit: (record: EpochRecord, hash: string) => void | Promise<void>,
-): Promise<JournalHead | undefined> {
-  const range = await log.range(at)
-  const reader = await log.reader([{ ...at, offset: range.earliest }])
-  let genesis: GenesisRecord | undefined
-  let genesisHash = ''
-  let last: EpochRecord | undefined
-  let lastHash = ''
-  try {
-    while (reader.positions()[0]!.offset < range.latest) {
-      const batches = await pollExpected(reader, { recordsMax: 1_000, bytesMax: 4 << 20 })
-      if (batches.length === 0) break
-      for (const batch of batches) {
-        for (let i = 0; i < batch.count; i++) {
-          const bytes = batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i])
-          const record = parse(bytes)
-          if (record.kind === 'genesis') {
-            if (genesis !== undefined) throw corrupt('a second genesis record')
-            genesis = record
-            lastHash = genesisHash = sha256Hex(bytes)
-            continue
-          }
-          if (genesis === undefined) throw corrupt(`epoch ${record.epoch} stands before any genesis record`)
-          const expected = (last?.epoch ?? 0) + 1
-          if (record.epoch !== expected) throw corrupt(`epoch ${record.epoch} where ${expected} was due`)
-          if (record.previous !== lastHash)
-            throw corrupt(`epoch ${record.epoch} does not follow from the one before it`)
-          lastHash = sha256Hex(bytes)
-          last = record
-          await visit(record, lastHash)
-        }
-      }
-    }
-  } finally {
-    await reader.close()
-  }
-  return genesis && { genesis, genesisHash, last, lastHash }
-}
-
-function parse(bytes: Buffer): JournalRecord {
+/** @throws WeirError JOURNAL_CORRUPT */
+export function parseJournalRecord(bytes: Buffer): JournalRecord {
   try {
     const record = JSON.parse(bytes.toString('utf8')) as Partial<JournalRecord>
-    if (record.v === 1 && (record.kind === 'genesis' || record.kind === 'epoch')) return record as JournalRecord
+    if (record.kind === 'genesis' && record.v === 1) return record as GenesisRecord
+    if (record.kind === 'epoch' && (record.v === 1 || record.v === 2)) return record as EpochRecordV1 | EpochRecord
     throw new Error(`version ${String(record.v)}, kind ${String(record.kind)}`)
   } catch (error) {
-    throw corrupt(`a record that is no journal record (${messageOf(error)})`)
+    throw journalCorrupt(`a record that is no journal record (${messageOf(error)})`)
   }
 }
 
-const corrupt = (what: string): WeirError => new WeirError('JOURNAL_CORRUPT', `the journal holds ${what}`)
+export const journalCorrupt = (what: string): WeirError => new WeirError('JOURNAL_CORRUPT', `the journal holds ${what}`)
 
 export const journalTopicOf = (app: string): string => `weir.${app}.epochs`

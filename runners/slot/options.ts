@@ -22,6 +22,8 @@ export interface SlotLimits {
   readonly dirtyBytesMax: number
   /** … or after this many records, so that a restart folds no more than these again. */
   readonly recordsPerWriteBackMax: number
+  /** … or after this many epochs: a trickle makes an epoch of each record, and folding one again takes 0.2 to 0.4 ms. */
+  readonly epochsPerWriteBackMax: number
   /** Records that operators throw on, in one epoch; an epoch of more is cut in half, down to single records. */
   readonly exclusionsPerEpochMax: number
   /** Recoveries in a row without a committed epoch before the slot gives up. */
@@ -40,6 +42,7 @@ export const defaultLimits: SlotLimits = {
   idleAfterMs: 5_000 as DurationMs,
   dirtyBytesMax: 64 << 20,
   recordsPerWriteBackMax: 200_000,
+  epochsPerWriteBackMax: 5_000,
   exclusionsPerEpochMax: 100,
   recoveriesMax: 5,
   sweepKeysMax: 256,

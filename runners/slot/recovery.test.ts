@@ -2,39 +2,66 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type RecoveryFacts, resolveRecovery } from './recovery.js'
 
+const journal = { lastEpoch: 9, fingerprint: 'f', firstEpoch: 0 }
 const healthy: RecoveryFacts = {
-  journal: { lastEpoch: 9, fingerprint: 'f' },
+  journal,
+  emptied: false,
   store: { epoch: 7, journalHash: 'h7', fingerprint: 'f' },
-  journaledHashOfStore: 'h7',
+  journaledStore: { hash: 'h7', names: 'every position' },
   fingerprint: 'f',
   mayBegin: false,
   acceptOtherFingerprint: false,
 }
 const decide = (change: Partial<RecoveryFacts>) => resolveRecovery({ ...healthy, ...change })
+const refused = (change: Partial<RecoveryFacts>): [string, string] => {
+  const decision = decide(change)
+  assert.equal(decision.kind, 'refuse')
+  return decision.kind === 'refuse' ? [decision.code, decision.reason] : assert.fail()
+}
 
-test('a store that the journal knows is gone on from', () => {
-  assert.deepEqual(decide({}), { kind: 'continue', fromEpoch: 7 })
+/** Each a store that the journal does not know. */
+const unusable: readonly Partial<RecoveryFacts>[] = [
+  { store: undefined },
+  { journaledStore: undefined },
+  { journaledStore: { hash: 'another', names: 'every position' } },
+  { store: { epoch: 10, journalHash: 'h', fingerprint: 'f' } },
+  { store: { epoch: 7, journalHash: 'h7', fingerprint: 'g' } },
+]
+
+test('a store that the journal knows is gone on from, without what lies before', () => {
+  const expected = { kind: 'continue', fromEpoch: 7, readFrom: 'store' }
+  assert.deepEqual(decide({}), expected)
+  assert.deepEqual(decide({ journal: { ...journal, firstEpoch: 7 } }), expected)
+})
+
+test('from a record of the older format on, the chain begins at the genesis', () => {
+  const older = { journaledStore: { hash: 'h7', names: 'what it read' } } as const
+  assert.deepEqual(decide(older), { kind: 'continue', fromEpoch: 7, readFrom: 'genesis' })
+  assert.equal(refused({ ...older, journal: { ...journal, firstEpoch: 5 } })[0], 'HISTORY_TRIMMED')
 })
 
 test('a store that the journal does not know is rebuilt', () => {
-  assert.equal(decide({ store: undefined }).kind, 'rebuild')
-  assert.equal(decide({ journaledHashOfStore: 'another' }).kind, 'rebuild')
-  assert.equal(decide({ journaledHashOfStore: undefined }).kind, 'rebuild')
-  assert.equal(decide({ store: { epoch: 10, journalHash: 'h', fingerprint: 'f' } }).kind, 'rebuild')
-  assert.equal(decide({ store: { epoch: 7, journalHash: 'h7', fingerprint: 'g' } }).kind, 'rebuild')
+  for (const change of unusable) assert.equal(decide(change).kind, 'rebuild')
+})
+
+test('what was trimmed is not rebuilt: nothing is thrown away, and the reason is said', () => {
+  for (const change of unusable) {
+    const [code, reason] = refused({ ...change, journal: { ...journal, firstEpoch: 5 } })
+    assert.equal(code, 'HISTORY_TRIMMED')
+    assert.match(reason, /begins with epoch 5, and the (store|journal)\b/)
+  }
 })
 
 test('an empty journal is a start only for who brings a genesis', () => {
-  const empty = { journal: undefined, journaledHashOfStore: undefined }
+  const empty = { journal: undefined, journaledStore: undefined }
   assert.deepEqual(decide({ ...empty, store: undefined, mayBegin: true }), { kind: 'begin', discardStore: false })
   assert.deepEqual(decide({ ...empty, mayBegin: true }), { kind: 'begin', discardStore: true })
-  const refused = decide({ ...empty, store: undefined })
-  assert.equal(refused.kind === 'refuse' && refused.code, 'JOURNAL_WITHOUT_GENESIS')
+  assert.equal(refused({ ...empty, store: undefined })[0], 'JOURNAL_WITHOUT_GENESIS')
+  assert.equal(refused({ ...empty, mayBegin: true, emptied: true })[0], 'JOURNAL_WITHOUT_GENESIS')
 })
 
 test('epochs of another topology need an explicit word', () => {
-  const other = { journal: { lastEpoch: 9, fingerprint: 'g' } }
-  const refused = decide(other)
-  assert.equal(refused.kind === 'refuse' && refused.code, 'FINGERPRINT_MISMATCH')
+  const other = { journal: { ...journal, fingerprint: 'g' } }
+  assert.equal(refused(other)[0], 'FINGERPRINT_MISMATCH')
   assert.equal(decide({ ...other, acceptOtherFingerprint: true }).kind, 'continue')
 })

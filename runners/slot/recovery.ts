@@ -1,18 +1,28 @@
 /**
- * Where a slot goes on from: decided purely from facts; slot.ts acts on it.
+ * Where a slot goes on from: decided purely from facts; recover.ts acts on it.
  *
  * The journal is right by definition. The store is a cache of it: used when it reflects a journaled epoch with the very
- * hash the journal has for it, thrown away otherwise (I2).
+ * hash the journal has for it, thrown away otherwise (I2). What was trimmed away cannot be folded again: then the store is
+ * kept as it is, and the slot stays down.
  */
 import type { StatePosition } from '../../state/index.js'
 
 export interface RecoveryFacts {
   /** undefined: the journal is empty. */
-  readonly journal: { readonly lastEpoch: number; readonly fingerprint: string } | undefined
+  readonly journal:
+    | {
+        readonly lastEpoch: number
+        readonly fingerprint: string
+        /** The oldest epoch that is left; 0 while the genesis is there. */
+        readonly firstEpoch: number
+      }
+    | undefined
+  /** An empty journal that once had records. */
+  readonly emptied: boolean
   /** undefined: the store is new or was wiped. */
   readonly store: StatePosition | undefined
-  /** The journal's hash for the epoch that the store says it reflects; undefined when the journal has no such epoch. */
-  readonly journaledHashOfStore: string | undefined
+  /** The journal's record of the epoch that the store says it reflects; undefined when the journal has no such epoch. */
+  readonly journaledStore: { readonly hash: string; readonly names: 'every position' | 'what it read' } | undefined
   readonly fingerprint: string
   /** The runner brought a genesis record, that is: it means to start a new job. */
   readonly mayBegin: boolean
@@ -22,17 +32,21 @@ export interface RecoveryFacts {
 
 export type RecoveryDecision =
   | { readonly kind: 'begin'; readonly discardStore: boolean }
-  | { readonly kind: 'continue'; readonly fromEpoch: number }
+  /** Read the journal from the record that the store reflects, or, where that does not say enough, from its genesis. */
+  | { readonly kind: 'continue'; readonly fromEpoch: number; readonly readFrom: 'store' | 'genesis' }
   | { readonly kind: 'rebuild'; readonly reason: string }
   | {
       readonly kind: 'refuse'
-      readonly code: 'JOURNAL_WITHOUT_GENESIS' | 'FINGERPRINT_MISMATCH'
+      readonly code: 'JOURNAL_WITHOUT_GENESIS' | 'FINGERPRINT_MISMATCH' | 'HISTORY_TRIMMED'
       readonly reason: string
     }
 
 export function resolveRecovery(facts: RecoveryFacts): RecoveryDecision {
   const { journal, store } = facts
   if (journal === undefined) {
+    if (facts.emptied) {
+      return { kind: 'refuse', code: 'JOURNAL_WITHOUT_GENESIS', reason: 'the journal is empty and had records once' }
+    }
     if (facts.mayBegin) return { kind: 'begin', discardStore: store !== undefined }
     return { kind: 'refuse', code: 'JOURNAL_WITHOUT_GENESIS', reason: 'the journal is empty' }
   }
@@ -43,11 +57,32 @@ export function resolveRecovery(facts: RecoveryFacts): RecoveryDecision {
       reason: `the journal was written by topology ${journal.fingerprint}, this is ${facts.fingerprint}`,
     }
   }
-  if (store === undefined) return { kind: 'rebuild', reason: 'the store is empty' }
-  if (store.fingerprint !== facts.fingerprint) return { kind: 'rebuild', reason: 'the store is of another topology' }
-  if (store.epoch > journal.lastEpoch) return { kind: 'rebuild', reason: 'the store is ahead of the journal' }
-  if (facts.journaledHashOfStore !== store.journalHash) {
-    return { kind: 'rebuild', reason: `the store's hash of epoch ${store.epoch} is not the journal's` }
+  const whole = journal.firstEpoch === 0
+  const unusable = whyUnusable(facts, journal.lastEpoch)
+  if (unusable === undefined) {
+    const fromEpoch = store!.epoch
+    if (facts.journaledStore?.names === 'every position') return { kind: 'continue', fromEpoch, readFrom: 'store' }
+    if (whole) return { kind: 'continue', fromEpoch, readFrom: 'genesis' }
   }
-  return { kind: 'continue', fromEpoch: store.epoch }
+  if (whole) return { kind: 'rebuild', reason: unusable! }
+  const because = unusable ?? 'the store reflects an epoch of an older format'
+  return {
+    kind: 'refuse',
+    code: 'HISTORY_TRIMMED',
+    reason: `the journal begins with epoch ${journal.firstEpoch}, and ${because}`,
+  }
+}
+
+/** @returns undefined when the store can be gone on from */
+function whyUnusable(facts: RecoveryFacts, lastEpoch: number): string | undefined {
+  const { store } = facts
+  if (store === undefined) return 'the store is empty'
+  if (store.fingerprint !== facts.fingerprint) return 'the store is of another topology'
+  if (store.epoch > lastEpoch) return `the store reflects epoch ${store.epoch}, ahead of the journal`
+  if (facts.journaledStore === undefined)
+    return `the journal has no record of epoch ${store.epoch} where the store says`
+  if (facts.journaledStore.hash !== store.journalHash) {
+    return `the store's hash of epoch ${store.epoch} is not the journal's`
+  }
+  return undefined
 }

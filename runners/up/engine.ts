@@ -5,12 +5,14 @@
  * the write-ahead log is a prefix, so its input is durable too; a 202 waits for a sync; 2. a slot that failed is replaced,
  * with growing pauses, while readiness says why; 3. closing drains: no append is taken, what was taken is decided; 4. a log
  * whose write failed (a full disk) is closed and opened again; who waited meanwhile is told that the log was unavailable,
- * since what it kept of their records is unknown.
+ * since what it kept of their records is unknown; 5. retention works beside the epochs, in small steps, on the storage that
+ * is open.
  */
 import type { DecideReply, DecisionPort, HealthPort, StreamPort } from '../../edge/index.js'
 import {
   championModel,
   decisionFromJson,
+  dedupeHorizon,
   defaultFeatureSet,
   defaultRuleSet,
   defaultTopology,
@@ -20,7 +22,7 @@ import {
   provisionalDecisions,
   repeatsTopicOf,
 } from '../../fraud/index.js'
-import { assertNever, type DurationMs, isWeirError, messageOf, millis, WeirError } from '../../kernel/index.js'
+import { assertNever, type DurationMs, days, isWeirError, messageOf, millis, WeirError } from '../../kernel/index.js'
 import type { LogProducer } from '../../log/index.js'
 import {
   encodeLabelJson,
@@ -37,10 +39,13 @@ import { loadModel } from '../models/index.js'
 import { type CommittedEpoch, journalTopicOf, Slot, type SlotEvent } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
 import { followTopic } from './follow.js'
+import { type RetentionTimes, retentionRules, trimWhatIsDue } from './retention.js'
 import { Storage, type StorageOptions } from './storage.js'
 import { type RecordOutcome, Waiters } from './waiters.js'
 
-export type EngineEvent = SlotEvent | { readonly kind: 'slot-failed'; readonly code: string; readonly message: string }
+export type EngineEvent =
+  | SlotEvent
+  | { readonly kind: 'slot-failed' | 'retention-failed'; readonly code: string; readonly message: string }
 
 export interface EngineOptions extends StorageOptions {
   readonly app: string
@@ -49,11 +54,17 @@ export interface EngineOptions extends StorageOptions {
   readonly features: string | undefined
   readonly cardKey: string
   readonly inFlightMax: number
+  /** State is written back after so many records, if nothing else asks for it; absent: the slot's default. */
+  readonly writeBackRecords?: number
+  /** Absent: everything is kept. */
+  readonly retention?: RetentionTimes
   readonly onEvent: (event: EngineEvent) => void
 }
 
 const topics = ['transactions', 'labels', 'decisions', 'decisions.provisional', 'transactions.dead-letter'] as const
 const pauseMsMax = 10_000
+/** From the beginning of one round of retention to that of the next, at the least. */
+const retentionEveryMs = 1_000
 /** Decisions that the status page shows. */
 const recentMax = 20
 
@@ -72,6 +83,8 @@ export class EmbeddedEngine {
   #slot: Slot
   #loop: Promise<void> | undefined
   #closing = false
+  #retaining: Promise<void> | undefined
+  #retainedAtMs = Number.NEGATIVE_INFINITY
   readonly #stopping = new AbortController()
   #trouble: string | undefined
   /** Offset after the last transaction of a committed epoch. */
@@ -85,6 +98,7 @@ export class EmbeddedEngine {
   static async open(options: EngineOptions): Promise<EmbeddedEngine> {
     const featureSet = options.features === undefined ? defaultFeatureSet() : loadFeatureSet(options.features)
     const ruleSet = options.rules === undefined ? defaultRuleSet() : loadRuleSet(options.rules)
+    if (options.retention !== undefined) checkRetention(options.retention, dedupeHorizon(featureSet))
     const plan = compile(
       defaultTopology({
         app: options.app,
@@ -176,6 +190,7 @@ export class EmbeddedEngine {
     this.#stopping.abort()
     await Promise.allSettled(this.#appending)
     await this.#loop
+    await this.#retaining
     this.#waiters.settleAll({ kind: 'deadline' })
     await this.#storage.close()
     await this.#model.close()
@@ -216,7 +231,8 @@ export class EmbeddedEngine {
   /** The stored first decision of an id. */
   async #first(transaction: Transaction, at: number, repeated: boolean): Promise<DecideReply> {
     const found = await this.#serving().view.find(transaction.transaction_id, transaction.customer_id)
-    return found.kind === 'found' ? { kind: 'decided', decision: found.decision, repeated } : pendingAt(at)
+    if (found.kind === 'found') return { kind: 'decided', decision: found.decision, repeated }
+    return repeated ? { kind: 'expired' } : pendingAt(at)
   }
 
   async #append(topic: string, key: string, value: Buffer): Promise<number> {
@@ -270,6 +286,7 @@ export class EmbeddedEngine {
     await this.#slot.close({ keepState: false })
     this.#waiters.settleAll({ kind: 'unavailable' })
     await Promise.allSettled(this.#appending)
+    await this.#retaining
     await this.#storage.close()
     this.#storage = await openStorage(this.#options)
     this.#slot = this.#newSlot()
@@ -315,6 +332,7 @@ export class EmbeddedEngine {
         }
         if (this.#slot.state === 'created') await this.#slot.start()
         const result = await this.#slot.step()
+        this.#retainWhenDue()
         this.#trouble = undefined
         pauseMs = 100
         if (this.#closing && result.kind !== 'committed') break
@@ -337,11 +355,42 @@ export class EmbeddedEngine {
     await this.#slot.close({ keepState: this.#broken === undefined })
   }
 
+  /** Begins a round of retention and does not wait for it; one at a time. */
+  #retainWhenDue(): void {
+    const { clock, app, retention, onEvent } = this.#options
+    if (retention === undefined) return
+    const nowMs = clock.nowMs()
+    // By its amount: a clock may be set back.
+    if (this.#retaining !== undefined || Math.abs(nowMs - this.#retainedAtMs) < retentionEveryMs) return
+    this.#retainedAtMs = nowMs
+    const { log, view } = this.#storage
+    this.#retaining = trimWhatIsDue({
+      log,
+      clock,
+      rules: retentionRules(retention, view, app),
+      journal: { topic: journalTopicOf(app), partition: 0 },
+      reflected: () => this.#slot.reflected,
+      stopped: () => this.#closing || this.#broken !== undefined,
+    })
+      .catch((error: unknown) => {
+        this.#noteBroken(error)
+        onEvent({
+          kind: 'retention-failed',
+          code: isWeirError(error) ? error.code : 'INTERNAL',
+          message: messageOf(error),
+        })
+      })
+      .finally(() => {
+        this.#retaining = undefined
+      })
+  }
+
   #committedTo(): number {
     return Number(this.#slot.positions.find(at => at.topic === 'transactions')?.offset ?? 0)
   }
 
   #newSlot(): Slot {
+    const { writeBackRecords } = this.#options
     return new Slot({
       plan: this.#plan,
       slot: 0,
@@ -351,7 +400,10 @@ export class EmbeddedEngine {
       clock: this.#options.clock,
       // State is a cache of the log in the same database: the next commit's sync makes it durable too.
       syncState: false,
-      limits: { pollWaitMs: millis(250) },
+      limits: {
+        pollWaitMs: millis(250),
+        ...(writeBackRecords === undefined ? {} : { recordsPerWriteBackMax: writeBackRecords }),
+      },
       genesis: {
         app: this.#options.app,
         slots: 1,
@@ -365,6 +417,16 @@ export class EmbeddedEngine {
       onCommitted: epoch => this.#onCommitted(epoch),
     })
   }
+}
+
+/** A repeated id is answered with its first decision. @throws WeirError USAGE */
+function checkRetention({ decisions }: RetentionTimes, horizon: DurationMs): void {
+  if (decisions >= horizon) return
+  const inDays = (ms: number): string => `${ms / days(1)} days`
+  throw new WeirError(
+    'USAGE',
+    `retention.decisions of ${inDays(decisions)} is shorter than the dedupe horizon of ${inDays(horizon)}, in which a repeated id must find its first decision`,
+  )
 }
 
 function openStorage(options: EngineOptions): Promise<Storage> {

@@ -34,6 +34,16 @@ describe('following a topic', () => {
     assert.deepEqual(await taken, ['1', '2', '3', '4'])
   })
 
+  it('begins further on when the beginning is trimmed before it is read', async () => {
+    const { log, add } = await open()
+    await add('1')
+    await add('2')
+    const values = followTopic(log, topic, 'beginning', new AbortController().signal)
+    await log.range({ topic, partition: 0 })
+    await log.trim({ topic, partition: 0, offset: offset(1) })
+    assert.deepEqual(await take(values, 1), ['2'])
+  })
+
   it('from the end begins where the log ended at the call, however late it is read', async () => {
     const { log, add } = await open()
     await add('old')

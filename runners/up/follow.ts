@@ -4,8 +4,8 @@
  * Invariants: 1. whoever reads slowly holds a position and one poll (I6), never a backlog; 2. an abort ends the iteration
  * and closes the reader, also while it waits for records.
  */
-import { millis } from '../../kernel/index.js'
-import { type Log, offset } from '../../log/index.js'
+import { isWeirError, millis } from '../../kernel/index.js'
+import { type Log, type LogReader, offset, type RecordBatch } from '../../log/index.js'
 
 const pollLimits = { recordsMax: 1_024, bytesMax: 1 << 20, waitMsMax: millis(30_000) }
 
@@ -31,9 +31,12 @@ export function followTopic(
     const reader = await log.reader([{ ...at, offset: offset(from === 'beginning' ? earliest : latest) }])
     const close = (): void => void reader.close()
     signal.addEventListener('abort', close, { once: true })
+    let begun = from === 'end'
     try {
       while (!signal.aborted) {
-        for (const batch of await reader.poll(pollLimits)) {
+        const batches = begun ? await reader.poll(pollLimits) : await firstOf(reader)
+        begun ||= batches.length > 0
+        for (const batch of batches) {
           for (let i = 0; i < batch.count; i++) {
             // a copy: the batch is overwritten by the next poll, and who takes it may keep it longer
             yield Buffer.from(batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i]))
@@ -44,6 +47,17 @@ export function followTopic(
     } finally {
       signal.removeEventListener('abort', close)
       await reader.close()
+    }
+  }
+
+  /** Retention may take the beginning away before it is read: then it is further on. */
+  async function firstOf(reader: LogReader): Promise<readonly RecordBatch[]> {
+    try {
+      return await reader.poll(pollLimits)
+    } catch (error) {
+      if (!isWeirError(error, 'OFFSET_OUT_OF_RANGE')) throw error
+      reader.seek({ ...at, offset: (await log.range(at)).earliest })
+      return []
     }
   }
 }

@@ -50,6 +50,27 @@ export function backendConformance(
     assert.deepEqual(await backend.getMany([]), [])
   })
 
+  on('a range of keys alone has no values, and compacting one changes nothing', async backend => {
+    await put(
+      backend,
+      [...'abcd'].map(name => [text(name), text(name.repeat(9))] as const),
+    )
+    const options = { gte: text('b'), lt: text('d'), limit: 9 }
+    const keys = await backend.range({ ...options, keysOnly: true })
+    assert.deepEqual(
+      keys.map(({ key, value }) => [key.toString(), value.length]),
+      [
+        ['b', 0],
+        ['c', 0],
+      ],
+    )
+    await backend.compact?.(text('a'), text('z'))
+    assert.deepEqual(
+      (await backend.range(options)).map(entry => entry.value.toString()),
+      ['b'.repeat(9), 'c'.repeat(9)],
+    )
+  })
+
   on('an empty value is a value', async backend => {
     await put(backend, [[text('a'), Buffer.alloc(0)]])
     assert.equal((await backend.getMany([text('a')]))[0]?.length, 0)

@@ -57,6 +57,13 @@ export class MemoryDisk {
     this.#unsynced.length = 0
   }
 
+  /** Another disk with the same content, as a backup or a checkpoint makes one. */
+  copy(): MemoryDisk {
+    const copied = new MemoryDisk()
+    for (const [key, value] of this.#values) copied.#set(key, value)
+    return copied
+  }
+
   #set(key: string, value: Buffer | undefined): void {
     if (value === undefined) this.#values.delete(key)
     else {
@@ -179,8 +186,9 @@ class MemoryBackend implements StateBackend {
 
   async range(options: RangeOptions): Promise<StateEntry[]> {
     this.#disk.requireOwner(this)
-    const { gte, lt, limit, reverse = false } = options
-    return this.#disk.range(gte.toString('latin1'), lt.toString('latin1'), limit, reverse)
+    const { gte, lt, limit, reverse = false, keysOnly = false } = options
+    const found = this.#disk.range(gte.toString('latin1'), lt.toString('latin1'), limit, reverse)
+    return keysOnly ? found.map(({ key }) => ({ key, value: Buffer.alloc(0) })) : found
   }
 
   batch(): WriteBatch {

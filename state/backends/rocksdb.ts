@@ -42,6 +42,7 @@ interface NativeDb {
   getMany(keys: readonly Buffer[], options: { asBuffer: true }, done: Callback<(Buffer | undefined)[]>): void
   iterator(options: Record<string, unknown>): NativeIterator
   batch(): NativeBatch
+  compactRange(start: Buffer, end: Buffer, done: Callback): void
 }
 
 function call<T>(what: string, start: (done: Callback<T>) => void): Promise<T> {
@@ -131,9 +132,9 @@ class RocksDbBackend implements StateBackend {
 
   range(options: RangeOptions): Promise<StateEntry[]> {
     return this.#tracked(async () => {
-      const { gte, lt, limit, reverse = false } = options
+      const { gte, lt, limit, reverse = false, keysOnly = false } = options
       if (limit <= 0) return []
-      const iterator = this.#db.iterator({ gte, lt, limit, reverse, highWaterMark: 256 * 1024 })
+      const iterator = this.#db.iterator({ gte, lt, limit, reverse, values: !keysOnly, highWaterMark: 256 * 1024 })
       try {
         return await call<StateEntry[]>('read a range', done => collect(iterator, [], done))
       } finally {
@@ -150,6 +151,11 @@ class RocksDbBackend implements StateBackend {
   write(batch: WriteBatch, options: { readonly sync: boolean }): Promise<void> {
     assert(batch instanceof RocksDbBatch, 'a batch of this backend')
     return this.#tracked(() => call('write', done => batch.native.write({ sync: options.sync }, done)))
+  }
+
+  /** Rewrites the files that hold the range, on a thread of the pool; others read and write meanwhile. */
+  compact(gte: Buffer, lt: Buffer): Promise<void> {
+    return this.#tracked(() => call('compact', done => this.#db.compactRange(gte, lt, done)))
   }
 
   async close(): Promise<void> {

@@ -11,8 +11,16 @@ export interface RoundsOptions {
   readonly requestsPerRound: number
   readonly clients: number
   readonly seed: number
+  /** Of `weir up`. */
+  readonly flags?: readonly string[]
   readonly say: (line: string) => void
 }
+
+/** Whatever state does not need any more goes within a second, and state is written back all the time. */
+export const aggressiveRetention: readonly string[] = [
+  ...['--retention-transactions', '0s', '--retention-labels', '0s', '--retention-dead-letters', '0s'],
+  ...['--write-back-records', '40'],
+]
 
 export interface RoundsOutcome extends Verdict {
   readonly acknowledged: number
@@ -24,14 +32,14 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsOutcome> 
   const random = seededRandom(options.seed)
   const ledger = emptyLedger()
   for (let round = 1; round <= options.rounds; round++) {
-    const weir = await startWeir(options.dataDir, await freePort())
+    const weir = await startWeir(options.dataDir, await freePort(), options.flags)
     const killAfter = Math.floor(random() * options.requestsPerRound)
     const { answers, ms } = await loadAndKill(options, weir, round, killAfter, ledger)
     options.say(
       `round ${String(round).padStart(2)}: ready in ${weir.readyMs.toFixed(0)} ms, ${answers} answers in ${ms.toFixed(0)} ms, then kill -9`,
     )
   }
-  const weir = await startWeir(options.dataDir, await freePort())
+  const weir = await startWeir(options.dataDir, await freePort(), options.flags)
   try {
     const verdict = verify(await allDecisions(weir.url), ledger)
     const acknowledged = new Set([...ledger.decided.keys(), ...ledger.pending])

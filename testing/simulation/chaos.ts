@@ -48,6 +48,10 @@ export const faultKinds = [
   'takeover in mid-commit',
   'zombie fenced',
   'recoveries exhausted',
+  'log trimmed',
+  'start inside a trimmed journal',
+  'store outside the trimmed log',
+  'zombie finds its input trimmed',
 ] as const
 
 export type FaultKind = (typeof faultKinds)[number]

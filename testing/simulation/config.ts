@@ -44,6 +44,7 @@ export function drawConfig(random: Random): WorldConfig {
       recordsPerWriteBackMax: random.pick([1, 10, 40, 200_000]),
       sweepKeysMax: random.pick([1, 256]),
       exclusionsPerEpochMax: random.pick([2, 1_000]),
+      epochsPerWriteBackMax: random.pick([3, 5_000]),
     },
   }
 }

@@ -20,6 +20,8 @@ export interface Owner {
   readonly gate: Gate
   readonly store: StateStore
   readonly slot: Slot
+  /** What was written back survives a crash. */
+  readonly syncState: () => Promise<void>
   /** A step that the gate holds up. */
   suspended: Promise<Outcome> | undefined
 }
@@ -54,7 +56,8 @@ export async function openOwner(machine: Machine, around: Surroundings): Promise
   const { limits, keyGroups, cacheBytesMax, syncState, partitions } = config
   const gate = new Gate()
   const faults = chaos.logFaults(fault => around.onFence(owner, fault))
-  const backend = new FaultyBackend(machine.disk.open(), chaos)
+  const disks = machine.disk.open()
+  const backend = new FaultyBackend(disks, chaos)
   const store = await StateStore.open({ backend, keyGroups, cacheBytesMax })
   const inputs = [topics.labels, topics.transactions]
   const slot = new Slot({
@@ -82,6 +85,7 @@ export async function openOwner(machine: Machine, around: Surroundings): Promise
     },
     crashAt: point => chaos.crashAt(point),
   })
-  const owner: Owner = { machine, gate, store, slot, suspended: undefined }
+  const sync = (): Promise<void> => disks.write(disks.batch(), { sync: true })
+  const owner: Owner = { machine, gate, store, slot, syncState: sync, suspended: undefined }
   return owner
 }

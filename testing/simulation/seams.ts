@@ -56,7 +56,7 @@ const gatedCommitter = (committer: LogCommitter, gate: Gate): LogCommitter => ({
   id: committer.id,
   commit: async appends => {
     await gate.pass()
-    await committer.commit(appends)
+    return await committer.commit(appends)
   },
   close: () => committer.close(),
 })

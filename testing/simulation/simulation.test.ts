@@ -4,7 +4,7 @@ import { it } from 'node:test'
 import { crashPoints, Hits } from './chaos.js'
 import { runSeed } from './run-seed.js'
 
-const seeds = 200
+const seeds = 300
 
 it(`the slot differs from the oracle in none of ${seeds} seeds`, async () => {
   const hits = new Hits()

@@ -6,7 +6,7 @@
  * a slot is a crash, a fencing or a fault that was injected, nothing else; and every run gets to its end.
  */
 import { assert, days, defined, isWeirError, millis } from '../../kernel/index.js'
-import type { Append } from '../../log/index.js'
+import { type Append, offset, type TopicPartition } from '../../log/index.js'
 import { MemoryDisk, MemoryLog } from '../../log/memory/index.js'
 import { journalTopicOf } from '../../runners/slot/index.js'
 import { MemoryDisk as StateDisk } from '../../state/index.js'
@@ -22,6 +22,7 @@ import type { Random } from './random.js'
 import { app, simulatedPlan, topics } from './topology.js'
 
 const turnsMax = 20_000
+const journal: TopicPartition = { topic: journalTopicOf(app), partition: 0 }
 
 export class World {
   readonly disk: MemoryDisk
@@ -30,6 +31,8 @@ export class World {
   readonly hits: Hits
   readonly clock = new ManualClock(startMs)
   readonly #random: Random
+  readonly #trimming: Random
+  readonly #trimChance: number
   readonly #chaos: Chaos
   readonly #machines: readonly Machine[] = [
     { disk: new StateDisk(), busy: false },
@@ -39,6 +42,8 @@ export class World {
   readonly #producer: MemoryLog
   readonly #shipments: Shipment[]
   #live: Owner | undefined
+  /** Its state lies inside the log that is left; another's may not. undefined while nothing was trimmed. */
+  #holder: Machine | undefined
   #takeoversLeft: number
   #turns = 0
 
@@ -46,6 +51,8 @@ export class World {
     this.config = drawConfig(random.fork('config'))
     this.hits = hits
     this.#random = random.fork('world')
+    this.#trimming = random.fork('trimming')
+    this.#trimChance = this.#trimming.pick([0, 0.05, 0.5])
     this.#chaos = new Chaos(random.fork('chaos'), hits)
     this.#takeoversLeft = this.#random.below(4)
     this.disk = new MemoryDisk({ markers: this.config.markers })
@@ -85,6 +92,7 @@ export class World {
     const owner = this.#owners.find(candidate => candidate === this.#live) ?? (await this.#start())
     assert(owner !== undefined, 'a slot starts when nothing goes wrong')
     for (const other of [...this.#owners]) if (other !== owner) await this.#end(other, false)
+    for (const topic of [topics.labels, topics.transactions, journalTopicOf(app)]) this.disk.untrim(topic)
     await this.#closeSwept(owner)
     return owner.machine.disk
   }
@@ -136,7 +144,7 @@ export class World {
     let records = 0
     for (const topic of [topics.labels, topics.transactions]) {
       for (const partition of this.disk.topics.partitions(topic)) {
-        for (const entry of partition.entries) records += entry.count
+        for (const entry of [...partition.trimmed, ...partition.entries]) records += entry.count
       }
     }
     return records
@@ -151,6 +159,7 @@ export class World {
     }
     if (random.chance(0.1)) this.clock.advance(millis(random.pick([1, 700, 61_000])))
     if (this.disk.delayedCommits > 0 && random.chance(0.2)) this.#settleDelayed()
+    if (this.#trimming.chance(this.#trimChance)) await this.#trim()
     const owner = random.pick(this.#owners)
     if (owner.suspended !== undefined) {
       if (random.chance(0.3)) await this.#resume(owner)
@@ -165,7 +174,7 @@ export class World {
 
   async #start(): Promise<Owner | undefined> {
     const machine = this.#random.pick(this.#machines.filter(candidate => !candidate.busy))
-    if (machine.disk.entries > 0 && this.#chaos.chance(0.1)) {
+    if (machine.disk.entries > 0 && machine !== this.#holder && this.#chaos.chance(0.1)) {
       machine.disk = new StateDisk()
       this.hits.add('state wiped')
     }
@@ -181,6 +190,7 @@ export class World {
       return undefined
     }
     this.#owners.push(owner)
+    if (this.disk.topics.range(journal).earliest > 0n) this.hits.add('start inside a trimmed journal')
     await this.#settle(owner, await outcomeOf(owner.slot.start()), 'start')
     return this.#owners.includes(owner) ? owner : undefined
   }
@@ -201,6 +211,24 @@ export class World {
     if (this.disk.delayedCommits > 0 && this.#random.chance(0.5)) this.#settleDelayed()
     else if (this.disk.delayedCommits > 0 && fault !== 'refused') this.hits.add('delayed commit dropped')
     if (fault !== 'refused') this.#live = fault === 'none' ? owner : undefined
+  }
+
+  /** The owner trims inputs and journal anywhere below what its store reflects, once that survives a crash. */
+  async #trim(): Promise<void> {
+    const owner = this.#owners.find(candidate => candidate === this.#live && candidate.suspended === undefined)
+    const reflected = owner?.slot.reflected
+    if (owner === undefined || reflected === undefined) return
+    await owner.syncState()
+    this.#holder = owner.machine
+    await this.#trimBelow(journal, reflected.journal)
+    for (const at of reflected.positions) await this.#trimBelow(at, BigInt(at.offset))
+    this.hits.add('log trimmed')
+  }
+
+  async #trimBelow(at: TopicPartition, bound: bigint): Promise<void> {
+    const { earliest } = this.disk.topics.range(at)
+    const to = this.#trimming.chance(0.5) ? Number(bound) : this.#trimming.between(Number(earliest), Number(bound))
+    await this.#producer.trim({ ...at, offset: offset(to) })
   }
 
   #settleDelayed(): void {
@@ -255,6 +283,11 @@ export class World {
     if (isWeirError(error, 'SLOT_FENCED')) {
       if (this.#live === owner) throw new Difference('the owner was told that it is fenced')
       this.hits.add('zombie fenced')
+    } else if (isWeirError(error, 'HISTORY_TRIMMED')) {
+      await this.#end(owner, true)
+      return this.#restoreFromHolder(owner.machine)
+    } else if (isWeirError(error, 'OFFSET_OUT_OF_RANGE') && this.#live !== owner) {
+      this.hits.add('zombie finds its input trimmed')
     } else if (isWeirError(error, 'EPOCH_FAILED')) {
       this.hits.add('recoveries exhausted')
     } else if (!(error instanceof SimulatedCrash)) {
@@ -263,6 +296,14 @@ export class World {
       if (during === 'step' || !injected) throw error
     }
     await this.#end(owner, true)
+  }
+
+  /** Its state was older than what is left of the log, or wiped: it gets a copy of the state that the log was trimmed by. */
+  #restoreFromHolder(machine: Machine): void {
+    const holder = this.#holder
+    if (holder === undefined || holder === machine) throw new Difference('the log was trimmed above its own state')
+    this.hits.add('store outside the trimmed log')
+    machine.disk = holder.disk.copy()
   }
 
   /** The process is gone, and with a crash some of what it had not synced. */

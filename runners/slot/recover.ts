@@ -1,0 +1,315 @@
+/**
+ * From nothing but the log, the journal and the store to a running slot at the committed position.
+ *
+ * Invariants kept here: I2, the store is gone on from only where the journal has what it reflects; I4, the committer is
+ * created (and thereby fences) before the journal is read. What is read is bounded by what the store does not reflect yet:
+ * the journal's last record, the one that the store names, and the chain between the two, once.
+ */
+import { assert, beginningOfTime, defined, type EventTimeMs, WeirError } from '../../kernel/index.js'
+import {
+  type LogCommitter,
+  type LogReader,
+  type Offset,
+  offset,
+  type Position,
+  type TopicPartition,
+} from '../../log/index.js'
+import type { StatePosition } from '../../state/index.js'
+import { advanced, Clocks } from './clocks.js'
+import { SinkWriter } from './egress.js'
+import { positionKey, rereadEpoch } from './intake.js'
+import {
+  type EpochRecord,
+  type EpochRecordV1,
+  encodeJournalRecord,
+  epochOf,
+  type GenesisRecord,
+  journalTopicOf,
+  type PartitionOffset,
+  parseJournalRecord,
+} from './journal.js'
+import { firstLink, type Link, lastLink, linkAt, readChain } from './journal-reader.js'
+import type { SlotLimits, SlotOptions } from './options.js'
+import type { Phases } from './phases.js'
+import { Pipeline } from './pipeline.js'
+import { resolveRecovery } from './recovery.js'
+import { advance, partitionKey, type Running, writeBack } from './running.js'
+
+const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
+  topic: journalTopicOf(plan.app),
+  partition: slot,
+})
+
+/** I4: whoever was here before fences nobody who came later. @throws WeirError SLOT_FENCED */
+export async function yieldToNewer(options: SlotOptions, generation: number): Promise<void> {
+  if (generation === 0) return
+  const last = await lastLink(options.log, journalOf(options))
+  const newest = generationOf(last)
+  if (newest > generation) {
+    throw new WeirError('SLOT_FENCED', `slot ${options.slot} has generation ${newest}, this is ${generation}`)
+  }
+}
+
+/** @throws WeirError HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, … */
+export async function recover(options: SlotOptions, limits: SlotLimits, phases: Phases): Promise<Running> {
+  const { plan, log, store, slot } = options
+  await store.discard()
+  const committer = await log.committer(`weir.${plan.app}.slot-${slot}`)
+  let reader: LogReader | undefined
+  try {
+    options.crashAt?.('fenced')
+    const from = await startOf(options, committer)
+    await checkInputs(options, from.positions)
+    if (from.discardStore) await store.reset()
+    reader = await log.reader(from.positions.map(toPosition))
+    const running = await runningAt(options, limits, phases, committer, reader, from)
+    await foldAgain(running, options, limits, from.link.at, from.storeEpoch)
+    options.crashAt?.('recovered')
+    return running
+  } catch (error) {
+    // Nobody else knows of them yet.
+    await reader?.close()
+    await committer.close()
+    throw error
+  }
+}
+
+/** Where the chain is picked up, and with what. */
+interface Start {
+  readonly link: Link
+  readonly genesis: GenesisRecord
+  readonly positions: readonly PartitionOffset[]
+  readonly watermark: EventTimeMs
+  /** What the store reflects; epochs up to it are not folded again. */
+  readonly storeEpoch: number
+  readonly discardStore: boolean
+}
+
+async function startOf(options: SlotOptions, committer: LogCommitter): Promise<Start> {
+  const { log, plan, store } = options
+  const journal = journalOf(options)
+  const first = await firstLink(log, journal)
+  const last = await lastLink(log, journal)
+  const stored = await linkOf(options, store.reflects, first)
+  const decision = resolveRecovery({
+    journal: last && {
+      lastEpoch: epochOf(last.record),
+      fingerprint: last.record.fingerprint,
+      firstEpoch: epochOf(defined(first, 'the first record of a journal that has a last').record),
+    },
+    emptied: (await log.range(journal)).earliest > 0n,
+    store: store.reflects,
+    journaledStore: stored && {
+      hash: stored.hash,
+      names: stored.record.kind === 'epoch' && stored.record.v === 1 ? 'what it read' : 'every position',
+    },
+    fingerprint: plan.fingerprint,
+    mayBegin: options.genesis !== null,
+    acceptOtherFingerprint: options.acceptOtherFingerprint ?? false,
+  })
+  switch (decision.kind) {
+    case 'refuse':
+      throw new WeirError(decision.code, decision.reason)
+    case 'begin':
+      return fromGenesis(await begin(options, committer), options, 0, decision.discardStore)
+    case 'rebuild':
+      return fromGenesis(first!, options, 0, true)
+    case 'continue':
+      return decision.readFrom === 'genesis'
+        ? fromGenesis(first!, options, decision.fromEpoch, false)
+        : fromStore(stored!, options, store.reflects!)
+  }
+}
+
+/**
+ * The record that the store reflects. A store of before journals were trimmed does not say where it lies: it is looked for
+ * from the genesis on.
+ */
+async function linkOf(
+  options: SlotOptions,
+  store: StatePosition | undefined,
+  first: Link | undefined,
+): Promise<Link | undefined> {
+  if (store === undefined || first === undefined) return undefined
+  const journal = journalOf(options)
+  if (store.resume !== undefined) return await linkAt(options.log, journal, offset(store.resume.offset))
+  if (first.record.kind !== 'genesis') return undefined
+  for await (const link of readChain(options.log, journal, first.at)) {
+    if (epochOf(link.record) === store.epoch) return link
+  }
+  return undefined
+}
+
+function fromGenesis(link: Link, options: SlotOptions, storeEpoch: number, discardStore: boolean): Start {
+  const genesis = link.record as GenesisRecord
+  checkPinned(genesis, options)
+  return { link, genesis, positions: genesis.start, watermark: beginningOfTime, storeEpoch, discardStore }
+}
+
+function fromStore(link: Link, options: SlotOptions, store: StatePosition): Start {
+  const { record } = link
+  if (record.kind === 'genesis') return fromGenesis(link, options, 0, false)
+  const { positions, watermark_ms } = record as EpochRecord
+  const text = defined(store.resume, 'resume of a store that the journal is picked up from').genesis
+  const genesis = parseJournalRecord(Buffer.from(text)) as GenesisRecord
+  checkPinned(genesis, options)
+  const watermark = watermark_ms === null ? beginningOfTime : (watermark_ms as EventTimeMs)
+  return { link, genesis, positions, watermark, storeEpoch: record.epoch, discardStore: false }
+}
+
+/** What genesis fixed holds for as long as the journal goes on. @throws WeirError TOPIC_MISMATCH */
+function checkPinned(genesis: GenesisRecord, { genesis: brought }: SlotOptions): void {
+  if (brought === null) return
+  const pinned = ({
+    slots,
+    key_groups,
+    partitions,
+  }: Pick<GenesisRecord, 'slots' | 'key_groups' | 'partitions'>): string =>
+    `${slots} slots, ${key_groups} key groups, ${partitions.map(({ topic, count }) => `${topic}: ${count}`).join(', ')}`
+  const [was, is] = [pinned(genesis), pinned(brought)]
+  if (was !== is) throw new WeirError('TOPIC_MISMATCH', `the journal was begun with ${was}; this is ${is}`)
+}
+
+/** Everything that is to be read is still there. @throws WeirError HISTORY_TRIMMED */
+async function checkInputs({ log }: SlotOptions, positions: readonly PartitionOffset[]): Promise<void> {
+  for (const at of positions) {
+    const { earliest } = await log.range(at)
+    if (BigInt(at.offset) < earliest) {
+      const what = `${at.topic}/${at.partition} begins at ${earliest}, and the state must be built from ${at.offset} on`
+      throw new WeirError('HISTORY_TRIMMED', what)
+    }
+  }
+}
+
+async function begin(options: SlotOptions, committer: LogCommitter): Promise<Link> {
+  const { plan, slot } = options
+  const { app, slots, key_groups, partitions, start, job } = defined(options.genesis, 'genesis of a new journal')
+  // In the order of FORMAT.md, whatever order the runner wrote it in.
+  const record: GenesisRecord = {
+    v: 1,
+    kind: 'genesis',
+    app,
+    slots,
+    slot,
+    key_groups,
+    partitions,
+    start,
+    job,
+    fingerprint: plan.fingerprint,
+  }
+  const { bytes, hash } = encodeJournalRecord(record)
+  const [at] = await committer.commit([{ ...journalOf(options), records: [{ key: null, value: bytes }] }])
+  options.crashAt?.('genesis-written')
+  return { record, hash, at: defined(at, 'offset of a journal record') }
+}
+
+async function runningAt(
+  options: SlotOptions,
+  limits: SlotLimits,
+  phases: Phases,
+  committer: LogCommitter,
+  reader: LogReader,
+  from: Start,
+): Promise<Running> {
+  const { plan, log, store, models } = options
+  const { link, positions } = from
+  const { record, hash, at } = link
+  const clocks = new Clocks(positions, options.clock.nowMs())
+  if (record.kind === 'epoch') clocks.restore(record.clocks)
+  return {
+    committer,
+    reader,
+    pipeline: new Pipeline(plan, store, models, limits, phases),
+    clocks,
+    writers: await Promise.all(
+      plan.sinks.map(async sink => new SinkWriter(sink, await log.partitionCount(sink.topic))),
+    ),
+    deadLetterPartitions: await log.partitionCount(options.deadLetters.topic),
+    genesis: from.genesis,
+    generation: generationOf(link) + 1,
+    epoch: epochOf(record),
+    hash,
+    journalAt: at,
+    counts: countsOf(record),
+    watermark: from.watermark,
+    positions: new Map(positions.map(position => [partitionKey(position), position])),
+    reflected: store.reflects?.epoch === epochOf(record) ? { journal: at, positions } : undefined,
+    recordsSinceWriteBack: 0,
+    epochsSinceWriteBack: 0,
+  }
+}
+
+/** Folds what the store does not reflect yet: the same operators, outputs suppressed, scoring skipped. */
+async function foldAgain(
+  running: Running,
+  options: SlotOptions,
+  limits: SlotLimits,
+  from: Offset,
+  storeEpoch: number,
+): Promise<void> {
+  const { log, store } = options
+  let epochs = 0
+  let records = 0
+  for await (const { record, hash, at } of readChain(log, journalOf(options), from)) {
+    if (record.kind === 'genesis' || record.epoch <= running.epoch) continue
+    const isNew = record.epoch > storeEpoch
+    if (isNew) {
+      const folded = await replay(running, options, record)
+      records += folded
+      epochs++
+      running.recordsSinceWriteBack += folded
+      running.epochsSinceWriteBack++
+    }
+    advance(running, options, record, hash, at)
+    running.counts = countsOf(record)
+    running.generation = record.generation + 1
+    if (isNew && store.dirtyBytes >= limits.dirtyBytesMax) await writeBack(running, options)
+  }
+  for (const position of running.positions.values()) {
+    const standing = running.reader
+      .positions()
+      .find(p => p.topic === position.topic && p.partition === position.partition)
+    if (String(standing?.offset) !== position.offset) running.reader.seek(toPosition(position))
+  }
+  const last = await lastLink(log, journalOf(options))
+  assert(running.hash === last?.hash, "the replay ends at the journal's last record")
+  if (epochs > 0) options.onEvent?.({ kind: 'replayed', epochs, records })
+}
+
+/** @returns records read */
+async function replay(running: Running, options: SlotOptions, record: EpochRecord | EpochRecordV1): Promise<number> {
+  const { plan, acceptOtherFingerprint = false } = options
+  if (record.fingerprint !== plan.fingerprint && !acceptOtherFingerprint) {
+    const what = `epoch ${record.epoch} was written by topology ${record.fingerprint}, this is ${plan.fingerprint}`
+    throw new WeirError('FINGERPRINT_MISMATCH', what)
+  }
+  const exclusions = new Map(
+    record.excluded.map(at => [
+      positionKey(at.topic, at.partition, BigInt(at.offset)),
+      { code: 'OPERATOR_EXCEPTION', message: '' },
+    ]),
+  )
+  const input = await rereadEpoch(plan, running.reader, record.inputs, exclusions)
+  record.inputs.forEach((expected, i) => {
+    const read = input.ranges[i]
+    if (read === undefined || read.crc32 !== expected.crc32 || read.to !== expected.to) {
+      throw new WeirError(
+        'JOURNAL_CORRUPT',
+        `epoch ${record.epoch} read ${expected.topic}/${expected.partition} from ${expected.from} to ${expected.to}, and the log holds other records there now`,
+      )
+    }
+  })
+  await running.pipeline.run(input.rows, { watermark: advanced(running.watermark, record.clocks) }, 'suppressed')
+  return input.records
+}
+
+const generationOf = (link: Link | undefined): number => (link?.record.kind === 'epoch' ? link.record.generation : 0)
+
+const countsOf = (record: Link['record']): Map<string, number> =>
+  new Map(record.kind === 'epoch' ? Object.entries(record.counts) : [])
+
+const toPosition = (at: PartitionOffset): Position => ({
+  topic: at.topic,
+  partition: at.partition,
+  offset: BigInt(at.offset) as Position['offset'],
+})

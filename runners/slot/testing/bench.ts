@@ -1,0 +1,134 @@
+/** Slots that count records over one log in memory, each with a state of its own unless it is given one. */
+import { type DurationMs, type EventTimeMs, millis } from '../../../kernel/index.js'
+import type { Log } from '../../../log/index.js'
+import { type Faults, MemoryDisk, MemoryLog, noFaults } from '../../../log/memory/index.js'
+import { intCodec, MemoryDisk as StateDisk, StateStore, type ValueState } from '../../../state/index.js'
+import { compile, json, toJson, topology } from '../../../topology/index.js'
+import type { EpochRecord, GenesisRecord } from '../journal.js'
+import type { SlotLimits } from '../options.js'
+import { Slot } from '../slot.js'
+
+interface Counted {
+  readonly id: string
+  readonly n: number
+}
+
+/** Counts all records under one key; throws on 'bad'. */
+function counting() {
+  const app = topology('counting')
+  app
+    .source(
+      'in',
+      json('id', value => String(value)),
+      { eventTime: () => 0 as EventTimeMs },
+    )
+    .keyBy('all', () => 'all')
+    .process<Counted, ValueState<number>>('count', {
+      state: factory => factory.value('n', intCodec),
+      create: ({ state }) => ({
+        onRecord(id, _at, out) {
+          if (id === 'bad') throw new Error('bad')
+          const n = (state.get() ?? 0) + 1
+          state.set(n)
+          return out.emit({ id, n })
+        },
+      }),
+    })
+    .to(
+      'out',
+      toJson('counted', () => ''),
+    )
+  return compile(app.graph)
+}
+
+export const journal = { topic: 'weir.counting.epochs', partition: 0 }
+
+export class Bench {
+  readonly disk: MemoryDisk
+  readonly partitions: number
+  readonly clock = { nowMs: () => 1_000, sleep: async () => {} }
+  readonly log: MemoryLog
+
+  constructor(partitions = 1, disk?: MemoryDisk) {
+    this.partitions = partitions
+    this.disk = disk ?? new MemoryDisk()
+    this.log = new MemoryLog(this.disk, { clock: this.clock })
+    if (disk !== undefined) return
+    for (const topic of ['out', 'dead', journal.topic]) this.disk.createTopic(topic, 1)
+    this.disk.createTopic('in', partitions)
+  }
+
+  async send(ids: readonly (string | null)[], partition = 0): Promise<void> {
+    const records = ids.map(id => ({ key: null, value: id === null ? null : Buffer.from(JSON.stringify(id)) }))
+    await this.log.append([{ topic: 'in', partition, records }])
+  }
+
+  async slot(
+    faults: Partial<Faults> = {},
+    limits: Partial<SlotLimits> = {},
+    state = new StateDisk(),
+    log: Log = new MemoryLog(this.disk, { clock: this.clock, faults: { ...noFaults, ...faults } }),
+  ): Promise<Slot> {
+    const store = await StateStore.open({ backend: state.open(), keyGroups: 4 })
+    return new Slot({
+      plan: counting(),
+      slot: 0,
+      log,
+      store,
+      models: new Map(),
+      clock: this.clock,
+      limits: { pollWaitMs: 0 as DurationMs, ...limits },
+      genesis: {
+        app: 'counting',
+        slots: 1,
+        key_groups: 4,
+        partitions: [{ topic: 'in', count: this.partitions }],
+        start: Array.from({ length: this.partitions }, (_, partition) => ({ topic: 'in', partition, offset: '0' })),
+        job: {},
+      },
+      deadLetters: {
+        topic: 'dead',
+        encode: ({ code, key, value }) => ({ key, value, headers: [{ name: 'code', value: Buffer.from(code) }] }),
+      },
+      syncState: true,
+    })
+  }
+
+  async started(faults: Partial<Faults> = {}, limits: Partial<SlotLimits> = {}): Promise<Slot> {
+    const slot = await this.slot(faults, limits)
+    await slot.start()
+    return slot
+  }
+
+  async read(topic: string): Promise<(string | null)[]> {
+    const { earliest } = await this.log.range({ topic, partition: 0 })
+    const reader = await this.log.reader([{ topic, partition: 0, offset: earliest }])
+    const values: (string | null)[] = []
+    for (;;) {
+      const batches = await reader.poll({ recordsMax: 4_096, bytesMax: 1 << 24, waitMsMax: millis(0) })
+      if (batches.length === 0) return values
+      for (const batch of batches) {
+        for (let i = 0; i < batch.count; i++) {
+          const start = batch.valueStart[i]!
+          values.push(start < 0 ? null : batch.bytes.toString('utf8', start, batch.valueEnd[i]))
+        }
+      }
+    }
+  }
+
+  async counted(): Promise<string[]> {
+    return (await this.read('out')).map(text => {
+      const { id, n } = JSON.parse(text ?? '') as Counted
+      return `${id}=${n}`
+    })
+  }
+
+  async epochs(): Promise<EpochRecord[]> {
+    const records = (await this.read(journal.topic)).map(text => JSON.parse(text ?? '') as EpochRecord | GenesisRecord)
+    return records.filter(record => record.kind === 'epoch')
+  }
+}
+
+export async function drain(slot: Slot): Promise<void> {
+  for (let idle = 0; idle < 2; ) idle = (await slot.step()).kind === 'committed' ? 0 : idle + 1
+}
