@@ -15,7 +15,7 @@
 import { assert, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
 import { advanced, expiryOf } from './clocks.js'
 import { deadLetterAppends, hashOutputs } from './egress.js'
-import { type EpochInput, positionKey, readEpoch, rereadEpoch } from './intake.js'
+import { type DeadLetter, type EpochInput, positionKey, readEpoch, rereadEpoch } from './intake.js'
 import { type EpochRecord, encodeJournalRecord, journalTopicOf, type PartitionOffset } from './journal.js'
 import { Lifecycle, type SlotState } from './lifecycle.js'
 import { type CrashPoint, defaultLimits, type SlotLimits, type SlotOptions, type StepResult } from './options.js'
@@ -203,7 +203,7 @@ export class Slot {
       fingerprint: plan.fingerprint,
       inputs: input.ranges,
       positions: [...positions.values()],
-      excluded,
+      excluded: [...excluded, ...momentary(input.deadLetters)],
       clocks,
       watermark_ms: Number.isFinite(watermark) ? watermark : null,
       expiry_ms: expiryOf(watermark, input.loggedAtMs),
@@ -298,4 +298,14 @@ function isPassing(error: unknown): boolean {
 
 function add(counts: Map<string, number>, name: string, by: number): void {
   counts.set(name, (counts.get(name) ?? 0) + by)
+}
+
+/**
+ * Dead letters that might be none when the epoch is read again: a registry may learn a schema. They stay dead letters because
+ * the journal says so (I3).
+ */
+function momentary(deadLetters: readonly DeadLetter[]): PartitionOffset[] {
+  return deadLetters
+    .filter(({ code }) => code === 'UNKNOWN_SCHEMA')
+    .map(({ source: { topic, partition, offset } }) => ({ topic, partition, offset: String(offset) }))
 }
