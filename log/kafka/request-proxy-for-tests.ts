@@ -1,4 +1,4 @@
-/** A TCP proxy before the brokers, for tests: it holds or cuts requests of one kind, before or after the broker has them. */
+/** A TCP proxy before the brokers, for tests: it holds, cuts or answers requests of one kind. */
 import { createServer, connect as dial, type Server, type Socket } from 'node:net'
 import type { KafkaAddress } from './options.js'
 
@@ -9,8 +9,18 @@ export const requestKey = { produce: 0, fetch: 1, initProducerId: 22, addPartiti
  * - `hold`: the request waits until `release`
  * - `cutBefore`: the connection breaks, and the broker never sees the request
  * - `cutAfter`: the broker gets it, and the connection breaks before the answer
+ * - bytes: the broker never sees it, and the client gets these as the body of an answer
  */
-export type Fault = 'hold' | 'cutBefore' | 'cutAfter'
+export type Fault = 'hold' | 'cutBefore' | 'cutAfter' | Buffer
+
+/** Body of an answer to EndTxn, in either version: throttle time, error, identity of the next transaction. */
+export function endTransactionAnswer(errorCode: number): Buffer {
+  const body = Buffer.alloc(17, 0xff)
+  body.writeInt32BE(0, 0)
+  body.writeInt16BE(errorCode, 4)
+  body[16] = 0 // no tags
+  return body
+}
 
 interface Rule {
   readonly key: number
@@ -105,12 +115,20 @@ export class RequestProxy {
         this.#rule = undefined
         if (rule.fault === 'hold') this.#held.push(() => broker.write(request))
         else if (rule.fault === 'cutBefore') cut()
-        else {
+        else if (rule.fault === 'cutAfter') {
           muted = true
           broker.write(request)
-        }
+        } else client.write(answerTo(request, rule.fault))
         rule.met()
       }
     })
   }
+}
+
+/** An answer's header is its length, the request's correlation id, and no tags. */
+function answerTo(request: Buffer, body: Buffer): Buffer {
+  const header = Buffer.alloc(9)
+  header.writeInt32BE(5 + body.length, 0)
+  request.copy(header, 4, 8, 12)
+  return Buffer.concat([header, body])
 }
