@@ -35,13 +35,17 @@ export class RequestProxy {
   /** Requests of each kind that came by. */
   readonly seen = new Map<number, number>()
   #rule: Rule | undefined
+  #refusing = false
   #held: (() => void)[] = []
 
   static async before(brokers: readonly string[]): Promise<RequestProxy> {
     const proxy = new RequestProxy()
     for (const broker of brokers) {
       const [host, port] = broker.split(':') as [string, string]
-      const server = createServer(client => proxy.#join(client, dial(Number(port), host)))
+      const server = createServer(client => {
+        if (proxy.#refusing) client.destroy()
+        else proxy.#join(client, dial(Number(port), host))
+      })
       await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
       proxy.#servers.push(server)
       proxy.#ports.set(broker, (server.address() as { port: number }).port)
@@ -67,6 +71,12 @@ export class RequestProxy {
     const held = this.#held
     this.#held = []
     for (const go of held) go()
+  }
+
+  /** Whether every connection breaks, new ones too. */
+  refuse(refusing: boolean): void {
+    this.#refusing = refusing
+    if (refusing) this.cutAll()
   }
 
   /** Every connection breaks. */
