@@ -52,6 +52,7 @@ export const entries: readonly RegExp[] = [
   /^runners\/cli\/main\.ts$/,
   /^benchmarks\/main\.ts$/,
   /^benchmarks\/http\.ts$/,
+  /^benchmarks\/kafka\.ts$/,
   /^testing\/simulation\/main\.ts$/,
   /^testing\/kill\/main\.ts$/,
   /^examples\/[^/]+\.ts$/,
