@@ -23,13 +23,16 @@ withKafka('three brokers', { missing, start: () => startKafka({ brokers: 3 }) },
       const read: string[][] = Array.from({ length: partitions }, () => [])
       const reading = readUntil(reader, read, () => run.done)
       const faults = breakBrokers(tests.kafka)
-      await run.commitWhile(faults)
+      try {
+        await run.commitWhile(faults)
+      } finally {
+        run.done = true
+        await reading
+      }
       const ends = new Map<number, bigint>()
       for (let partition = 0; partition < partitions; partition++) {
         ends.set(partition, (await log.range({ topic: 't', partition })).latest)
       }
-      run.done = true
-      await reading
       for (let left = true; left; ) {
         left = reader.positions().some(({ partition, offset: at }) => at < ends.get(partition)!)
         if (left) collect(await reader.poll(limits), read)
@@ -62,12 +65,15 @@ withKafka('three brokers', { missing, start: () => startKafka({ brokers: 3 }) },
         }
       }),
     )
-    await tests.kafka.stopBroker(0, 'SIGKILL')
-    await pause(8_000)
-    await tests.kafka.startBroker(0)
-    await pause(3_000)
-    done = true
-    await appending
+    try {
+      await tests.kafka.stopBroker(0, 'SIGKILL')
+      await pause(8_000)
+      await tests.kafka.startBroker(0)
+      await pause(3_000)
+    } finally {
+      done = true
+      await appending
+    }
     for (let partition = 0; partition < partitions; partition++) {
       const values = await valuesIn(log, 't', partition)
       assert.equal(new Set(values).size, values.length)
