@@ -10,6 +10,8 @@ import { append, readTo, valuesIn, valuesOf } from './records-for-tests.js'
 const missing = await kafkaMissing()
 const limits = { recordsMax: 500, bytesMax: 1 << 20, waitMsMax: millis(100) }
 const partitions = 6
+/** Between writes: brokers that start need the processor too. */
+const breathMs = 20
 
 withKafka('three brokers', { missing, start: () => startKafka({ brokers: 3 }) }, tests => {
   for (const transactions of ['auto', 'v1'] as const) {
@@ -58,6 +60,7 @@ withKafka('three brokers', { missing, start: () => startKafka({ brokers: 3 }) },
           try {
             await log.append([append('t', partition, `${i}`)])
             confirmed[partition]!.push(`${i}`)
+            await pause(breathMs)
           } catch (error) {
             assert.ok(isWeirError(error, 'COMMIT_INDEFINITE') || isWeirError(error, 'KAFKA_UNAVAILABLE'), `${error}`)
             open.add(`${partition}/${i}`)
@@ -156,6 +159,7 @@ class SlotLike {
         await committer.commit(Array.from({ length: partitions }, (_, partition) => append('t', partition, value)))
         inDoubt = undefined
         this.expected.push(value)
+        await pause(breathMs)
       } catch (error) {
         assert.ok(isWeirError(error, 'COMMIT_INDEFINITE') || isWeirError(error, 'KAFKA_UNAVAILABLE'), `${error}`)
         await committer?.close()
