@@ -50,8 +50,9 @@ export class Cluster {
     return this.#library.checksum
   }
 
+  /** As many as are up, or as are named: one that is down when a topic is created must not cost the topic its replicas. */
   get brokerCount(): number {
-    return this.#brokers.size
+    return Math.max(this.#brokers.size, this.#bootstrap.length)
   }
 
   /**

@@ -75,6 +75,7 @@ export class KafkaCommitter implements LogCommitter {
   readonly #encoders = new Map<string, BatchEncoder>()
   readonly #identities: readonly [TransactionalIdentity, TransactionalIdentity]
   #turn: 0 | 1 = 0
+  #begunMs = 0
   #state: State = 'ready'
   #failure: unknown
 
@@ -104,6 +105,7 @@ export class KafkaCommitter implements LogCommitter {
     if (this.#state === 'dead') throw this.#failure
     assert(this.#state === 'ready', `the committer is ${this.#state}: one transaction at a time, none after close`)
     this.#to('producing')
+    this.#begunMs = this.#cluster.settings.clock.nowMs()
     try {
       const { targets, places } = await this.#targets(appends)
       const written = targets.length === 0 ? [] : await this.#produce(targets)
@@ -169,7 +171,6 @@ export class KafkaCommitter implements LogCommitter {
   async #produce(targets: readonly Target[]): Promise<readonly (readonly Written[])[]> {
     const identity = this.#identities[this.#turn]
     await identity.addPartitions(targets)
-    const timestampMs = this.#cluster.settings.clock.nowMs()
     const written = targets.map((): Written[] => [])
     for (;;) {
       const sending: { index: number; count: number; batch: Outgoing }[] = []
@@ -177,7 +178,7 @@ export class KafkaCommitter implements LogCommitter {
         const encoder = this.#encode(target)
         if (encoder.count === 0) continue
         const producer = identity.batchProducer(target.key, encoder.count)
-        const bytes = encoder.finish(producer, timestampMs, this.#cluster.checksum)
+        const bytes = encoder.finish(producer, this.#begunMs, this.#cluster.checksum)
         const batch = { topic: target.topic, partition: target.partition, bytes }
         sending.push({ index, count: encoder.count, batch })
       }
@@ -209,10 +210,27 @@ export class KafkaCommitter implements LogCommitter {
   /** @returns what to throw: errors that no one expected here leave the outcome open */
   async #die(error: unknown): Promise<unknown> {
     const was = this.#state
-    this.#failure = failureOf(error, was)
+    this.#failure = was === 'closed' ? closedDuringCommit() : this.#failureOf(error)
     if (was !== 'closed') this.#to('dead')
     await this.#connections.close()
     return this.#failure
+  }
+
+  /**
+   * Before EndTxn is asked nothing can have been committed, so what the brokers refused for good is told as it is. All
+   * else, brokers that do not come back too, means for the slot: recover from the committed position (I5).
+   */
+  #failureOf(error: unknown): unknown {
+    if (error instanceof AssertionError) return error
+    if (!isWeirError(error)) return new WeirError('COMMIT_INDEFINITE', messageOf(error), { cause: error })
+    const { clock, limits } = this.#cluster.settings
+    if (error.code === 'SLOT_FENCED' && clock.nowMs() - this.#begunMs >= limits.transactionMsMax) {
+      // The coordinator fences what is open for too long, and its answer is that of a newer owner.
+      const what = `the transaction was open for more than ${limits.transactionMsMax} ms, or there is a newer owner`
+      return new WeirError('COMMIT_INDEFINITE', what, { cause: error })
+    }
+    if (error.code === 'KAFKA_UNAVAILABLE') return new WeirError('COMMIT_INDEFINITE', error.message, { cause: error })
+    return error
   }
 
   #to(next: State): void {
@@ -220,18 +238,6 @@ export class KafkaCommitter implements LogCommitter {
     if (!allowed.includes(next)) throw new AssertionError(`the committer is ${this.#state}, not to become ${next}`)
     this.#state = next
   }
-}
-
-/**
- * Before EndTxn is asked nothing can have been committed, so what the brokers refused is told as it is. Everything else,
- * KAFKA_UNAVAILABLE too, means for the slot: recover from the committed position (I5).
- */
-function failureOf(error: unknown, state: State): unknown {
-  if (state === 'closed') return new WeirError('COMMIT_INDEFINITE', 'the committer was closed during the commit')
-  if (error instanceof AssertionError) return error
-  if (!isWeirError(error)) return new WeirError('COMMIT_INDEFINITE', messageOf(error), { cause: error })
-  if (error.code === 'KAFKA_UNAVAILABLE') return new WeirError('COMMIT_INDEFINITE', error.message, { cause: error })
-  return error
 }
 
 function offsetOf(batches: readonly Written[], record: number): Offset {
@@ -242,3 +248,6 @@ function offsetOf(batches: readonly Written[], record: number): Offset {
   }
   throw new AssertionError(`record ${record} was written`)
 }
+
+const closedDuringCommit = (): WeirError =>
+  new WeirError('COMMIT_INDEFINITE', 'the committer was closed during the commit')

@@ -36,7 +36,10 @@ export class Connections {
     if (known !== undefined) {
       const connection = await known
       if (connection.usable) return connection
-      if (this.#open.get(key) === known) this.#open.delete(key)
+      if (this.#open.get(key) === known) {
+        this.#open.delete(key)
+        connection.retire()
+      }
     }
     if (this.#closed) throw new ConnectionLost('the connections are closed')
     const opening = this.#open.get(key) ?? this.#connect(key, advertised)
@@ -82,6 +85,8 @@ export class BrokerConnection {
   readonly #connection: Connection
   #versions: ApiVersions | undefined
   #broken = false
+  #underWay = 0
+  #retired = false
 
   private constructor(library: KafkaLibrary, address: string, connection: Connection) {
     this.#library = library
@@ -118,6 +123,7 @@ export class BrokerConnection {
     return connection
   }
 
+  /** False too while the library logs in again, which leaves no room for other requests. */
   get usable(): boolean {
     return !this.#broken && this.#connection.isConnected()
   }
@@ -132,6 +138,7 @@ export class BrokerConnection {
    */
   request<Args, Answer>(asked: Request<Args, Answer>, args: Args): Promise<Answer> {
     const { Writer } = this.#library
+    this.#underWay++
     return new Promise((resolve, reject) => {
       const payload = () => {
         const to = new WireWriter()
@@ -148,13 +155,20 @@ export class BrokerConnection {
         true,
         asked.plainHeader !== true,
         (error, answer) => {
+          this.#underWay--
+          if (error !== null) this.#broken = true
+          if (this.#broken || (this.#retired && this.#underWay === 0)) void this.#connection.close()
           if (error === null) return resolve(answer as Answer)
-          this.#broken = true
-          void this.#connection.close()
           reject(new ConnectionLost(`${asked.name} to ${this.address}: ${describe(error)}`))
         },
       )
     })
+  }
+
+  /** Closes once what is under way is answered. */
+  retire(): void {
+    this.#retired = true
+    if (this.#underWay === 0) void this.#connection.close()
   }
 
   async close(): Promise<void> {

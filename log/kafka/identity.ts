@@ -22,7 +22,7 @@ import {
   initProducerId,
   type ProducerIdentity,
 } from './requests/index.js'
-import { attemptsAllowed, ConnectionLost, pauseAfter, retried, TemporaryError } from './retry.js'
+import { ConnectionLost, Patience, retried, TemporaryError } from './retry.js'
 
 /** transaction.version from which brokers add partitions by themselves and answer the next epoch (KIP-890). */
 const addsPartitionsVersion = 2
@@ -115,10 +115,10 @@ export class TransactionalIdentity {
    * not confirm: being fenced after such an answer says nothing about the outcome.
    */
   async #asked(what: string, ask: (connection: BrokerConnection) => Promise<number>): Promise<void> {
-    const { settings } = this.#cluster
+    const patience = new Patience(this.#cluster.settings)
     const where = `${what} of ${this.transactionalId}`
     let mayBeDone = false
-    for (let attempt = 0; ; attempt++) {
+    for (;;) {
       const errorCode = await this.#once(where, ask)
       if (errorCode === code.none) return
       const text = `${where}: ${nameOf(errorCode)}`
@@ -126,9 +126,8 @@ export class TransactionalIdentity {
       if (!isTemporary(errorCode)) throw refusal(errorCode, where) ?? new WeirError('COMMIT_INDEFINITE', text)
       const brief = errorCode === code.concurrentTransactions
       if (!brief && errorCode !== code.coordinatorLoading) mayBeDone = true
-      if (attempt + 1 >= attemptsAllowed(settings, brief)) throw new WeirError('COMMIT_INDEFINITE', text)
       this.#forgetMoved(errorCode)
-      await settings.clock.sleep(pauseAfter(attempt, brief))
+      if (!(await patience.again(brief))) throw new WeirError('COMMIT_INDEFINITE', text)
     }
   }
 

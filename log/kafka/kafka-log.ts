@@ -22,7 +22,7 @@ import { retried, TemporaryError } from './retry.js'
 
 /** What a topic is created with; what is left out is the cluster's to choose. */
 export interface TopicSettings {
-  /** Default: 3 where there are three brokers, else 1. */
+  /** Default: 3 where three brokers are up or named, else 1. */
   readonly replication?: number
   /** Kafka's names and values, such as `retention.ms`; `min.insync.replicas` is 2 with three replicas unless stated. */
   readonly config?: Readonly<Record<string, string>>

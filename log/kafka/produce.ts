@@ -12,7 +12,7 @@ import type { Cluster } from './cluster.js'
 import type { BrokerConnection, Connections } from './connections.js'
 import { code, isFenced, isTemporary, nameOf, refusal } from './error-codes.js'
 import { type BrokerAddress, produce9, produce12 } from './requests/index.js'
-import { attemptsAllowed, ConnectionLost, pauseAfter } from './retry.js'
+import { ConnectionLost, Patience } from './retry.js'
 
 export interface Outgoing {
   readonly topic: string
@@ -50,15 +50,14 @@ export async function produceAll(
   as: ProduceAs,
   batches: readonly Outgoing[],
 ): Promise<number[]> {
-  const { settings } = cluster
+  const patience = new Patience(cluster.settings)
   const offsets = batches.map(() => -1)
   let pending: readonly Pending[] = batches.map((batch, index) => ({ batch, index }))
-  for (let attempt = 0; pending.length > 0; attempt++) {
+  while (pending.length > 0) {
     const { pending: left, why, brief } = await round(cluster, connections, as, pending, offsets)
     pending = left
     if (left.length === 0) break
-    if (attempt + 1 >= attemptsAllowed(settings, brief)) throw new WeirError('KAFKA_UNAVAILABLE', why)
-    await settings.clock.sleep(pauseAfter(attempt, brief))
+    if (!(await patience.again(brief))) throw new WeirError('KAFKA_UNAVAILABLE', why)
     if (!brief) await refresh(cluster)
   }
   assert(!offsets.includes(-1), 'every batch has its offset')

@@ -11,7 +11,7 @@
  * 4. Leadership moves and lost connections are met with another attempt, `attemptsMax` of them in a row; then the poll says
  *    KAFKA_UNAVAILABLE, and the next one tries again from the same position.
  */
-import { assert, isWeirError, millis, WeirError } from '../../kernel/index.js'
+import { assert, type ErrorCode, isWeirError, millis, WeirError } from '../../kernel/index.js'
 import { Doorbell, systemTimer } from '../entries/index.js'
 import type { LogReader, PollLimits, Position, RecordBatch } from '../port.js'
 import { offset } from '../port.js'
@@ -224,7 +224,8 @@ export class KafkaReader implements LogReader {
     if (errorCode === code.offsetOutOfRange) {
       cursor.failure = new WeirError('OFFSET_OUT_OF_RANGE', `${where} does not have offset ${cursor.fetchNext}`)
     } else if (isTemporary(errorCode) || errorCode === code.kafkaStorageError || errorCode === -1) {
-      this.#recover([cursor], `${where}: ${nameOf(errorCode)}`)
+      const gone = errorCode === code.unknownTopicOrPartition
+      this.#recover([cursor], `${where}: ${nameOf(errorCode)}`, gone ? 'UNKNOWN_TOPIC' : 'KAFKA_UNAVAILABLE')
     } else if (errorCode !== code.none) {
       cursor.failure =
         refusal(errorCode, `Fetch of ${where}`) ??
@@ -254,21 +255,22 @@ export class KafkaReader implements LogReader {
       // Runs that were not compressed share their buffer.
       cursor.bufferedBytes = [...new Set(runs.map(run => run.bytes))].reduce((sum, { length }) => sum + length, 0)
     } catch (error) {
-      cursor.failure = asError(error)
+      const damaged = error instanceof RangeError
+      cursor.failure = damaged ? new WeirError('LOG_CORRUPT', `${where}: ${error.message}`) : asError(error)
     }
   }
 
   /** Waits a little, asks for the leaders anew, and lets the partitions be fetched again. */
-  #recover(cursors: readonly Cursor[], why: string): void {
+  #recover(cursors: readonly Cursor[], why: string, pastBound: ErrorCode = 'KAFKA_UNAVAILABLE'): void {
     const { settings } = this.#cluster
     for (const cursor of cursors) {
       cursor.recovering = true
       if (++cursor.attempts < settings.limits.attemptsMax) continue
-      cursor.failure ??= new WeirError('KAFKA_UNAVAILABLE', why)
+      cursor.failure ??= new WeirError(pastBound, why)
     }
     const attempt = Math.max(...cursors.map(cursor => cursor.attempts)) - 1
     void (async () => {
-      await settings.clock.sleep(pauseAfter(attempt, false))
+      await settings.clock.sleep(pauseAfter(attempt))
       try {
         if (!this.#closed) await this.#cluster.refresh()
       } catch (error) {

@@ -1,4 +1,4 @@
-/** A TCP proxy before the brokers, for tests: it holds or cuts requests of one kind, before or after the broker has them. */
+/** A TCP proxy before the brokers, for tests: it holds, cuts or answers requests of one kind. */
 import { createServer, connect as dial, type Server, type Socket } from 'node:net'
 import type { KafkaAddress } from './options.js'
 
@@ -9,8 +9,18 @@ export const requestKey = { produce: 0, fetch: 1, initProducerId: 22, addPartiti
  * - `hold`: the request waits until `release`
  * - `cutBefore`: the connection breaks, and the broker never sees the request
  * - `cutAfter`: the broker gets it, and the connection breaks before the answer
+ * - bytes: the broker never sees it, and the client gets these as the body of an answer
  */
-export type Fault = 'hold' | 'cutBefore' | 'cutAfter'
+export type Fault = 'hold' | 'cutBefore' | 'cutAfter' | Buffer
+
+/** Body of an answer to EndTxn, in either version: throttle time, error, identity of the next transaction. */
+export function endTransactionAnswer(errorCode: number): Buffer {
+  const body = Buffer.alloc(17, 0xff)
+  body.writeInt32BE(0, 0)
+  body.writeInt16BE(errorCode, 4)
+  body[16] = 0 // no tags
+  return body
+}
 
 interface Rule {
   readonly key: number
@@ -25,13 +35,17 @@ export class RequestProxy {
   /** Requests of each kind that came by. */
   readonly seen = new Map<number, number>()
   #rule: Rule | undefined
+  #refusing = false
   #held: (() => void)[] = []
 
   static async before(brokers: readonly string[]): Promise<RequestProxy> {
     const proxy = new RequestProxy()
     for (const broker of brokers) {
       const [host, port] = broker.split(':') as [string, string]
-      const server = createServer(client => proxy.#join(client, dial(Number(port), host)))
+      const server = createServer(client => {
+        if (proxy.#refusing) client.destroy()
+        else proxy.#join(client, dial(Number(port), host))
+      })
       await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
       proxy.#servers.push(server)
       proxy.#ports.set(broker, (server.address() as { port: number }).port)
@@ -57,6 +71,12 @@ export class RequestProxy {
     const held = this.#held
     this.#held = []
     for (const go of held) go()
+  }
+
+  /** Whether every connection breaks, new ones too. */
+  refuse(refusing: boolean): void {
+    this.#refusing = refusing
+    if (refusing) this.cutAll()
   }
 
   /** Every connection breaks. */
@@ -105,12 +125,20 @@ export class RequestProxy {
         this.#rule = undefined
         if (rule.fault === 'hold') this.#held.push(() => broker.write(request))
         else if (rule.fault === 'cutBefore') cut()
-        else {
+        else if (rule.fault === 'cutAfter') {
           muted = true
           broker.write(request)
-        }
+        } else client.write(answerTo(request, rule.fault))
         rule.met()
       }
     })
   }
+}
+
+/** An answer's header is its length, the request's correlation id, and no tags. */
+function answerTo(request: Buffer, body: Buffer): Buffer {
+  const header = Buffer.alloc(9)
+  header.writeInt32BE(5 + body.length, 0)
+  request.copy(header, 4, 8, 12)
+  return Buffer.concat([header, body])
 }

@@ -24,36 +24,52 @@ export class ConnectionLost extends Error {
 
 const pauseMsMax = 1_000
 /** As many pauses of one millisecond come before those that grow. */
-const briefAttempts = 200
+const briefAttemptsMax = 200
 
-/**
- * The pause after attempt number `attempt` (from 0). Kafka's clients answer CONCURRENT_TRANSACTIONS with pauses of 20 to
- * 300 ms, which would be the length of a commit: a millisecond is what markers take.
- */
-export function pauseAfter(attempt: number, brief: boolean): DurationMs {
-  if (brief && attempt < briefAttempts) return millis(1)
-  const grown = brief ? attempt - briefAttempts : attempt
-  return millis(Math.min(pauseMsMax, 10 * 2 ** Math.min(grown, 10)))
+/** The pause after the nth attempt in a row, from 0. */
+export const pauseAfter = (attempt: number): DurationMs => millis(Math.min(pauseMsMax, 10 * 2 ** Math.min(attempt, 10)))
+
+/** Pauses between attempts, and counts them. */
+export class Patience {
+  readonly #settings: KafkaSettings
+  #brief = 0
+  #attempts = 0
+
+  constructor(settings: KafkaSettings) {
+    this.#settings = settings
+  }
+
+  /**
+   * Resolves after a pause, with false at once when the attempts are used up.
+   * @param brief what is refused will be over in a moment. Kafka's clients answer CONCURRENT_TRANSACTIONS with pauses of
+   *   20 to 300 ms, which would be the length of a commit: a millisecond is what markers take
+   */
+  async again(brief: boolean): Promise<boolean> {
+    const { clock, limits } = this.#settings
+    if (brief && this.#brief < briefAttemptsMax) {
+      this.#brief++
+      await clock.sleep(millis(1))
+      return true
+    }
+    if (this.#attempts + 1 >= limits.attemptsMax) return false
+    await clock.sleep(pauseAfter(this.#attempts++))
+    return true
+  }
 }
-
-export const attemptsAllowed = (settings: KafkaSettings, brief: boolean): number =>
-  settings.limits.attemptsMax + (brief ? briefAttempts : 0)
 
 /**
  * Calls `work` until it does not throw a TemporaryError or lose its connection; only for what may be done twice.
  * @throws WeirError KAFKA_UNAVAILABLE past the bound
  */
 export async function retried<T>(settings: KafkaSettings, what: string, work: () => Promise<T>): Promise<T> {
-  for (let attempt = 0; ; attempt++) {
+  const patience = new Patience(settings)
+  for (;;) {
     try {
       return await work()
     } catch (error) {
       if (!(error instanceof TemporaryError) && !(error instanceof ConnectionLost)) throw error
       const brief = error instanceof TemporaryError && error.brief
-      if (attempt + 1 >= attemptsAllowed(settings, brief)) {
-        throw new WeirError('KAFKA_UNAVAILABLE', `${what}: ${error.message}`)
-      }
-      await settings.clock.sleep(pauseAfter(attempt, brief))
+      if (!(await patience.again(brief))) throw new WeirError('KAFKA_UNAVAILABLE', `${what}: ${error.message}`)
     }
   }
 }

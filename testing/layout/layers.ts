@@ -53,6 +53,7 @@ export const entries: readonly RegExp[] = [
   /^benchmarks\/main\.ts$/,
   /^benchmarks\/http\.ts$/,
   /^benchmarks\/kafka\.ts$/,
+  /^benchmarks\/kafka-log\.ts$/,
   /^runners\/worker\/thread\.ts$/,
   /^testing\/simulation\/main\.ts$/,
   /^testing\/kill\/main\.ts$/,

@@ -233,11 +233,11 @@ function varlong(bytes: Buffer): number {
   return value % 2 === 0 ? value / 2 : -(value + 1) / 2
 }
 
-/** Headers of one record, names and values copied out. */
+/** Headers of one record, names and values copied out; a number of them that cannot be ends with the bytes. */
 export function headersAt(bytes: Buffer, start: number): { name: string; value: Buffer }[] {
   at = start
   const headers = []
-  for (let left = varint(bytes); left > 0; left--) {
+  for (let left = varint(bytes); left > 0 && at < bytes.length; left--) {
     const nameLength = varint(bytes)
     const name = bytes.toString('utf8', at, at + nameLength)
     at += nameLength
