@@ -1,4 +1,4 @@
-export { decisionFromAvro, decisionFromJson, explainDecision } from './decision/index.js'
+export { decisionFromAvro, decisionFromJson, decisionLines, explainDecision } from './decision/index.js'
 export { decisionAvroFormat, decisionFormat } from './decision-format.js'
 export { defaultFeatureSet, type FeatureSet, loadFeatureSet } from './features/index.js'
 export * from './generate/index.js'
