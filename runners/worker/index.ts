@@ -1,5 +1,6 @@
 export { type HealthServer, serveHealth } from './health.js'
 export { type KafkaAccess, kafkaAccess, kafkajsConfig, registryAccess } from './kafka.js'
-export { openWorker, type WorkerSettings } from './open.js'
+export type { WorkerSettings } from './open.js'
 export type { HostEvent, SlotStatus } from './slot-host.js'
-export type { SlotWorker, WorkerEvent } from './worker.js'
+export { StartingWorker } from './start.js'
+export type { WorkerEvent } from './worker.js'
