@@ -11,5 +11,6 @@ export {
   defaultTopology,
   type FraudOptions,
   fraudTopology,
+  repeatFormat,
   repeatsTopicOf,
 } from './topology.js'

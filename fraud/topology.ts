@@ -15,6 +15,7 @@ import {
   type SourceFormat,
   type Stream,
   type Topology,
+  toJson,
   topology,
 } from '../topology/index.js'
 import { transactionFeatures } from './calendar-step.js'
@@ -115,6 +116,10 @@ function splitRepeats<S>(
 
 /** Internal: one record for each repeated transaction, for the edge that waits for it. */
 export const repeatsTopicOf = (app: string): string => `weir.${app}.repeats`
+
+/** Repeats as JSON, keyed by customer. */
+export const repeatFormat = (): SinkFormat<Repeat<ArrivedTransaction>> =>
+  toJson<Repeat<ArrivedTransaction>>('repeat', repeat => repeat.record.customer_id)
 
 function knownLabels(t: ArrivedTransaction): readonly Label[] {
   const label = knownLabel(t)

@@ -105,6 +105,9 @@ function logSlotEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
       if (event.answers) logger.info({ slot }, 'the schema registry answers again')
       else logger.warn({ slot }, 'the schema registry does not answer; records wait for it')
       return
+    case 'replies-lost':
+      logger.warn({ slot, replies: event.count, reason: event.message }, 'edges were not told; they answer 202')
+      return
     case 'failed':
       logger.warn({ slot, code: event.code }, 'the slot failed and begins anew from the committed position')
       return

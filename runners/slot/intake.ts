@@ -13,6 +13,7 @@ import type { Plan, SourceNode } from '../../topology/index.js'
 import { clockKey } from './clocks.js'
 import type { InputRange } from './journal.js'
 import { pollExpected } from './poll.js'
+import { replyToOf } from './reply-to.js'
 
 /** A record that cannot be processed, with everything a dead-letter topic or file says about it. */
 export interface DeadLetter {
@@ -35,6 +36,8 @@ export interface EpochInput {
   readonly watermarks: ReadonlyMap<string, number>
   /** Greatest log timestamp of the epoch, ms; NaN where the log has no clock. */
   readonly loggedAtMs: number
+  /** By `positionKey`: where the producer of a record waits for an answer (reply-to.ts). */
+  readonly replyTo: ReadonlyMap<string, string>
 }
 
 export interface IntakeLimits {
@@ -176,6 +179,7 @@ class EpochBuilder {
   readonly #deadLetters: DeadLetter[] = []
   readonly #watermarks = new Map<string, number>()
   readonly #noFeatures: number[]
+  readonly #replyTo = new Map<string, string>()
   #records = 0
   #blanks = 0
   #ordinal = 0
@@ -205,6 +209,7 @@ class EpochBuilder {
       range.addLength(start < 0 ? -1 : end - start)
       if (start >= 0) crc = crc32(bytes.subarray(start, end), crc)
       const at = first + offsetDelta[i]!
+      if (batch.headersOf !== undefined) this.#noteReplyTo(batch, i, at)
       const loggedAtMs = timestampMs === undefined ? Number.NaN : timestampMs[i]!
       if (!(loggedAtMs <= latest)) latest = loggedAtMs
       const row = this.#row(batch, i, source, at, loggedAtMs)
@@ -232,7 +237,13 @@ class EpochBuilder {
       blanks: this.#blanks,
       watermarks: this.#watermarks,
       loggedAtMs: this.#loggedAtMs,
+      replyTo: this.#replyTo,
     }
+  }
+
+  #noteReplyTo(batch: RecordBatch, i: number, at: number): void {
+    const replyTo = replyToOf(batch, i)
+    if (replyTo !== undefined) this.#replyTo.set(positionKey(batch.topic, batch.partition, at), replyTo)
   }
 
   #rangeOf(batch: RecordBatch): RangeInProgress {

@@ -93,6 +93,8 @@ export interface CommittedEpoch {
   readonly record: EpochRecord
   readonly writers: readonly SinkWriter[]
   readonly deadLetters: readonly DeadLetter[]
+  /** By `positionKey` of a record that the epoch read: where its producer waits for an answer. */
+  readonly replyTo: ReadonlyMap<string, string>
 }
 
 export type StepResult =

@@ -227,7 +227,12 @@ export class Slot {
     this.#crashAt('committed')
     running.counts = counts
     advance(running, this.#options, record, encoded.hash, offsets.at(-1))
-    this.#options.onCommitted?.({ record, writers: running.writers, deadLetters: input.deadLetters })
+    this.#options.onCommitted?.({
+      record,
+      writers: running.writers,
+      deadLetters: input.deadLetters,
+      replyTo: input.replyTo,
+    })
     const failedRows = running.pipeline.counts.get('scoring_failed') ?? 0
     if (failedRows > 0) {
       const message = messageOf(running.pipeline.scoringError)

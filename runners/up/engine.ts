@@ -20,6 +20,7 @@ import {
   loadFeatureSet,
   loadRuleSet,
   provisionalDecisions,
+  repeatFormat,
   repeatsTopicOf,
 } from '../../fraud/index.js'
 import { assertNever, type DurationMs, days, isWeirError, messageOf, millis, WeirError } from '../../kernel/index.js'
@@ -34,7 +35,7 @@ import {
 } from '../../schemas/avro/index.js'
 import type { Model } from '../../scoring/index.js'
 import { keyGroupsFor } from '../../state/index.js'
-import { compile, type Plan, type Repeat, type SourceFormat, toJson } from '../../topology/index.js'
+import { compile, type Plan, type Repeat, type SourceFormat } from '../../topology/index.js'
 import { loadModel } from '../models/index.js'
 import { type CommittedEpoch, journalTopicOf, Slot, type SlotEvent } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
@@ -104,10 +105,7 @@ export class EmbeddedEngine {
         app: options.app,
         transactions: source('transaction-json', transactionJson({ cardKey: options.cardKey })),
         labels: source('label-json', labelJson()),
-        repeats: toJson<Repeat<{ customer_id: string; transaction_id: string }>>(
-          'repeat',
-          repeat => repeat.record.customer_id,
-        ),
+        repeats: repeatFormat(),
         featureSet,
         ruleSet,
       }).graph,

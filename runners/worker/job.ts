@@ -8,6 +8,7 @@ import {
   defaultTopology,
   loadFeatureSet,
   loadRuleSet,
+  repeatFormat,
 } from '../../fraud/index.js'
 import type { Clock } from '../../kernel/index.js'
 import type { KafkaOptions } from '../../log/kafka/index.js'
@@ -58,6 +59,7 @@ export function planOf(job: WorkerJob, schemas: WriterSchemas | undefined): Plan
       transactions: source('transaction-value', transactionValues({ cardKey: job.cardKey, schemas })),
       labels: source('label-value', labelValues(schemas)),
       decisions: { ...decisions, name: 'decision-value' },
+      repeats: repeatFormat(),
       featureSet: job.features === undefined ? defaultFeatureSet() : loadFeatureSet(job.features),
       ruleSet: job.rules === undefined ? defaultRuleSet() : loadRuleSet(job.rules),
     }).graph,

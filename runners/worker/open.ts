@@ -1,11 +1,13 @@
 /** A worker from its job: what the topics say, what lies on the disk, then the group. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { repeatsTopicOf } from '../../fraud/index.js'
 import { type Clock, WeirError } from '../../kernel/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import { HttpSchemaRegistry, registerSchema } from '../../schemas/registry/index.js'
 import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
 import { makeFolders } from '../folders/index.js'
+import { repliesTopic } from '../replies/index.js'
 import { journalTopicOf } from '../slot/index.js'
 import { planOf, type RegistryAccess, type WorkerJob } from './job.js'
 import { kafkajsConfig } from './kafka.js'
@@ -37,6 +39,8 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
     )
     await log.partitionCount('decisions')
     await log.partitionCount('transactions.dead-letter')
+    await log.partitionCount(repeatsTopicOf(rest.app))
+    await log.partitionCount(repliesTopic)
     const { prefix = '' } = rest.kafka
     const registry = registryAddress && (await registerSchemas(registryAddress, prefix, clock))
     const job: WorkerJob = { ...rest, slots, registry }
