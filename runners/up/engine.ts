@@ -37,12 +37,11 @@ import type { Model } from '../../scoring/index.js'
 import { keyGroupsFor } from '../../state/index.js'
 import { compile, type Plan, type Repeat, type SourceFormat } from '../../topology/index.js'
 import { loadModel } from '../models/index.js'
+import { followTopic, type RecordOutcome, Waiters } from '../serving/index.js'
 import { type CommittedEpoch, journalTopicOf, Slot, type SlotEvent } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
-import { followTopic } from './follow.js'
 import { type RetentionTimes, retentionRules, trimWhatIsDue } from './retention.js'
 import { Storage, type StorageOptions } from './storage.js'
-import { type RecordOutcome, Waiters } from './waiters.js'
 
 export type EngineEvent =
   | SlotEvent
@@ -80,7 +79,7 @@ export class EmbeddedEngine {
   #storage: Storage
   /** Why the log takes no more writes until it is opened again. */
   #broken: string | undefined
-  readonly #waiters: Waiters
+  readonly #waiters: Waiters<number>
   #slot: Slot
   #loop: Promise<void> | undefined
   #closing = false
@@ -139,10 +138,10 @@ export class EmbeddedEngine {
     this.decisions = {
       decide: (transaction, deadlineMs) => this.#decide(transaction, millis(deadlineMs)),
       provisional: async (transaction, outcome, { source }) => {
-        const decision = provisional(transaction, outcome, options.clock.nowMs(), source)
-        await this.#append('decisions.provisional', transaction.customer_id, decision)
+        const { line, value } = provisional(transaction, outcome, options.clock.nowMs(), source)
+        await this.#append('decisions.provisional', transaction.customer_id, value)
         await this.#sync(this.#storage)
-        return decision
+        return line
       },
       find: async (transactionId, customerId) => await this.#serving().view.find(transactionId, customerId),
       label: async label => {
@@ -154,7 +153,7 @@ export class EmbeddedEngine {
       decisions: (from, signal) => {
         const storage = this.#serving()
         const ends = AbortSignal.any([signal, this.#stopping.signal, storage.signal])
-        return followTopic(storage.log, 'decisions', from, ends)
+        return followTopic(storage.log, { topic: 'decisions', partitions: 1 }, from, ends)
       },
     }
     this.health = {

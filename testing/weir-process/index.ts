@@ -1,4 +1,4 @@
-/** `weir up` and `weir worker` as child processes that can be killed without warning. */
+/** `weir up`, `weir worker` and `weir edge` as child processes that can be killed without warning. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
@@ -49,6 +49,17 @@ export function startWorker(
   options: { readonly flags?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<WeirProcess> {
   const args = ['worker', '--data-dir', dataDir, '--port', String(port), ...(options.flags ?? [])]
+  return start(args, port, { WEIR_KAFKA_BROKERS: brokers.join(','), ...options.env })
+}
+
+/** Ready means: Kafka answers, and it waits for replies. */
+export function startEdge(
+  brokers: readonly string[],
+  dataDir: string,
+  port: number,
+  options: { readonly flags?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<WeirProcess> {
+  const args = ['edge', '--data-dir', dataDir, '--port', String(port), ...(options.flags ?? [])]
   return start(args, port, { WEIR_KAFKA_BROKERS: brokers.join(','), ...options.env })
 }
 
