@@ -174,12 +174,17 @@ export class KafkaEdge {
       clock,
       partitionOf: customerId => partitions.ofKey('decisions', Buffer.from(customerId)),
     })
-    this.#receiver = await ReplyReceiver.open({
-      log,
-      clock,
-      partition: replyPartition,
-      onReply: (id, outcome) => this.#settle(id, outcome),
-    })
+    try {
+      this.#receiver = await ReplyReceiver.open({
+        log,
+        clock,
+        partition: replyPartition,
+        onReply: (id, outcome) => this.#settle(id, outcome),
+      })
+    } catch (error) {
+      await this.#view.close()
+      throw error
+    }
     this.#reach = new Reach({
       clock,
       probe: async () => void (await log.range({ topic: repliesTopic, partition: replyPartition })),
