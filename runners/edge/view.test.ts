@@ -20,6 +20,8 @@ const decision = (transaction_id: string, customer_id: string) => ({
   records: [{ key: Buffer.from(customer_id), value: Buffer.from(JSON.stringify({ transaction_id, customer_id })) }],
 })
 
+type Opened = Pick<KafkaDecisionView, 'find' | 'close'>
+
 describe('the decision view of an edge', { skip }, () => {
   let kafka: KafkaForTests
   const open: { close(): Promise<void> }[] = []
@@ -39,11 +41,16 @@ describe('the decision view of an edge', { skip }, () => {
     return log
   }
 
-  async function view(log: KafkaLog, disk: MemoryDisk, waitMsMax = 10_000): Promise<KafkaDecisionView> {
-    const options = { log, singles: log, backend: disk.open(), partitionOf, clock: systemClock }
+  async function view(log: KafkaLog, disk: MemoryDisk, waitMsMax = 10_000): Promise<Opened> {
+    const backend = disk.open()
+    const options = { log, singles: log, backend, partitionOf, clock: systemClock }
     const opened = await KafkaDecisionView.open({ ...options, waitMsMax: millis(waitMsMax) })
-    open.push(opened)
-    return opened
+    const close = async (): Promise<void> => {
+      await opened.close()
+      await backend.close()
+    }
+    open.push({ close })
+    return { find: (id, customer) => opened.find(id, customer), close }
   }
 
   it('finds what is committed, as soon as it is, at once and by many', async () => {
@@ -111,7 +118,6 @@ describe('the decision view of an edge', { skip }, () => {
       assert.equal((await reopened.find('t5', 'a')).kind, 'found')
       assert.equal((await reopened.find('t3', 'a')).kind, 'found')
       assert.equal((await reopened.find('t2', 'a')).kind, 'unknown')
-      await reopened.close()
     }
     for (let tries = 0; disk.entries > entries - 2 && tries < 100; tries++) await sleep(20)
     assert.equal(disk.entries, entries - 2, 'three went, one came')
