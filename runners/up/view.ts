@@ -25,9 +25,10 @@ import type { StateBackend } from '../../state/index.js'
 
 const entryByte = 0x56
 const positionByte = 0x57
-const foldRecordsMax = 4_096
-/** Decisions that may be unfolded before the view folds unasked: what a look-up may find before it, about 0.1 s of work. */
-const lagRecordsMax = 4_096
+/** At a time: a millisecond or two, for which whoever waits for a decision waits too. */
+const foldRecordsMax = 256
+/** Decisions that may be unfolded before the view folds unasked. */
+const lagRecordsMax = 256
 
 export type Found =
   | { readonly kind: 'found'; readonly decision: Buffer }
