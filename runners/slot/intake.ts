@@ -5,8 +5,8 @@
  * in offset order; a log with a total order is taken in that order. A record that does not decode becomes a dead letter
  * before anything is mutated (I7). Rows never refer to the reader's buffer.
  */
-import { crc32, type DurationMs, days, defined, type EventTimeMs, messageOf } from '../../kernel/index.js'
-import type { LogReader, Offset, RecordBatch, TopicPartition } from '../../log/index.js'
+import { crc32, type DurationMs, days, type EventTimeMs, messageOf } from '../../kernel/index.js'
+import type { Log, LogReader, Offset, Position, RecordBatch, TopicPartition } from '../../log/index.js'
 import type { Row, SourcePosition } from '../../operators/index.js'
 import { RecordError } from '../../schemas/avro/index.js'
 import type { Plan, SourceNode } from '../../topology/index.js'
@@ -71,11 +71,10 @@ const emptyExclusions: Exclusions = new Map()
 
 /**
  * Reads exactly these ranges again: replay of a journaled epoch, or the second run of one that failed.
- * The reader stands behind the ranges afterwards.
  */
 export async function rereadEpoch(
   plan: Plan,
-  reader: LogReader,
+  readers: RangeReaders,
   ranges: readonly InputRange[],
   exclusions: Exclusions,
 ): Promise<EpochInput> {
@@ -83,43 +82,50 @@ export async function rereadEpoch(
   for (const range of ranges) {
     const to = BigInt(range.to) as Offset
     let at = BigInt(range.from) as Offset
-    seekIfNeeded(reader, range, at)
+    const reader = await readers.at({ topic: range.topic, partition: range.partition, offset: at })
     while (at < to) {
       const recordsMax = Number(to - at < 4_096n ? to - at : 4_096n)
       const batches = await pollExpected(reader, { recordsMax, bytesMax: 16 << 20 })
-      putBack(reader, range, batches)
       for (const batch of batches) {
-        if (!isOf(batch, range)) continue
         builder.add(batch, countBefore(batch, to), batch.nextOffset < to ? batch.nextOffset : to)
         if (batch.nextOffset > to) reader.seek({ ...range, offset: to })
       }
       // Not by the batches alone: what is left of the range may be a gap.
-      at = standing(reader, range)
+      at = reader.positions()[0]!.offset
       if (batches.length === 0 && reader.finished) break
     }
   }
   return builder.build()
 }
 
-/** Records of other partitions are for later. In reverse: a poll may return several batches of a partition. */
-function putBack(reader: LogReader, range: TopicPartition, batches: readonly RecordBatch[]): void {
-  for (let i = batches.length - 1; i >= 0; i--) {
-    const { topic, partition, baseOffset } = batches[i]!
-    if (!isOf(batches[i]!, range)) reader.seek({ topic, partition, offset: baseOffset })
+/**
+ * Readers of one partition each: ranges come partition by partition, and a reader of them all would hand out the others'
+ * records first, which would have to be put back, and fetched again, for every epoch.
+ */
+export class RangeReaders {
+  readonly #log: Log
+  readonly #readers = new Map<string, LogReader>()
+
+  constructor(log: Log) {
+    this.#log = log
   }
-}
 
-const isOf = (a: TopicPartition, b: TopicPartition): boolean => a.topic === b.topic && a.partition === b.partition
+  /** A reader of this partition alone, which stands at this position. */
+  async at(position: Position): Promise<LogReader> {
+    const key = clockKey(position)
+    let reader = this.#readers.get(key)
+    if (reader === undefined) {
+      reader = await this.#log.reader([position])
+      this.#readers.set(key, reader)
+    } else if (reader.positions()[0]!.offset !== position.offset) reader.seek(position)
+    return reader
+  }
 
-function standing(reader: LogReader, at: TopicPartition): Offset {
-  return defined(
-    reader.positions().find(position => isOf(position, at)),
-    'position of a partition that the journal reads',
-  ).offset
-}
-
-function seekIfNeeded(reader: LogReader, { topic, partition }: TopicPartition, at: Offset): void {
-  if (standing(reader, { topic, partition }) !== at) reader.seek({ topic, partition, offset: at })
+  async close(): Promise<void> {
+    const readers = [...this.#readers.values()]
+    this.#readers.clear()
+    await Promise.all(readers.map(reader => reader.close()))
+  }
 }
 
 function countBefore(batch: RecordBatch, to: Offset): number {

@@ -98,4 +98,6 @@ export interface CommittedEpoch {
 export type StepResult =
   | { readonly kind: 'committed'; readonly epoch: number; readonly records: number }
   | { readonly kind: 'idle' }
+  /** The log does not answer; the slot is as it was, and the next step asks again. */
+  | { readonly kind: 'unavailable'; readonly message: string }
   | { readonly kind: 'finished' }

@@ -17,7 +17,7 @@ import {
 import type { StatePosition } from '../../state/index.js'
 import { advanced, Clocks } from './clocks.js'
 import { SinkWriter } from './egress.js'
-import { positionKey, rereadEpoch } from './intake.js'
+import { positionKey, RangeReaders, rereadEpoch } from './intake.js'
 import {
   type EpochRecord,
   type EpochRecordV1,
@@ -33,7 +33,7 @@ import type { SlotLimits, SlotOptions } from './options.js'
 import type { Phases } from './phases.js'
 import { Pipeline } from './pipeline.js'
 import { resolveRecovery } from './recovery.js'
-import { advance, partitionKey, type Running, writeBack } from './running.js'
+import { advance, type Folding, partitionKey, type Running, writeBack } from './running.js'
 
 const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
   topic: journalTopicOf(plan.app),
@@ -61,11 +61,11 @@ export async function recover(options: SlotOptions, limits: SlotLimits, phases: 
     const from = await startOf(options, committer)
     await checkInputs(options, from.positions)
     if (from.discardStore) await store.reset()
-    reader = await log.reader(from.positions.map(toPosition))
-    const running = await runningAt(options, limits, phases, committer, reader, from)
-    await foldAgain(running, options, limits, from.link.at, from.storeEpoch)
+    const folding = await runningAt(options, limits, phases, committer, from)
+    await foldAgain(folding, options, limits, from.link.at, from.storeEpoch)
+    reader = await log.reader([...folding.positions.values()].map(toPosition))
     options.crashAt?.('recovered')
-    return running
+    return Object.assign(folding, { reader })
   } catch (error) {
     // Nobody else knows of them yet.
     await reader?.close()
@@ -208,9 +208,8 @@ async function runningAt(
   limits: SlotLimits,
   phases: Phases,
   committer: LogCommitter,
-  reader: LogReader,
   from: Start,
-): Promise<Running> {
+): Promise<Folding> {
   const { plan, log, store, models } = options
   const { link, positions } = from
   const { record, hash, at } = link
@@ -218,7 +217,6 @@ async function runningAt(
   if (record.kind === 'epoch') clocks.restore(record.clocks)
   return {
     committer,
-    reader,
     pipeline: new Pipeline(plan, store, models, limits, phases),
     clocks,
     writers: await Promise.all(
@@ -241,35 +239,34 @@ async function runningAt(
 
 /** Folds what the store does not reflect yet: the same operators, outputs suppressed, scoring skipped. */
 async function foldAgain(
-  running: Running,
+  running: Folding,
   options: SlotOptions,
   limits: SlotLimits,
   from: Offset,
   storeEpoch: number,
 ): Promise<void> {
   const { log, store } = options
+  const readers = new RangeReaders(log)
   let epochs = 0
   let records = 0
-  for await (const { record, hash, at } of readChain(log, journalOf(options), from)) {
-    if (record.kind === 'genesis' || record.epoch <= running.epoch) continue
-    const isNew = record.epoch > storeEpoch
-    if (isNew) {
-      const folded = await replay(running, options, record)
-      records += folded
-      epochs++
-      running.recordsSinceWriteBack += folded
-      running.epochsSinceWriteBack++
+  try {
+    for await (const { record, hash, at } of readChain(log, journalOf(options), from)) {
+      if (record.kind === 'genesis' || record.epoch <= running.epoch) continue
+      const isNew = record.epoch > storeEpoch
+      if (isNew) {
+        const folded = await replay(running, readers, options, record)
+        records += folded
+        epochs++
+        running.recordsSinceWriteBack += folded
+        running.epochsSinceWriteBack++
+      }
+      advance(running, options, record, hash, at)
+      running.counts = countsOf(record)
+      running.generation = record.generation + 1
+      if (isNew && store.dirtyBytes >= limits.dirtyBytesMax) await writeBack(running, options)
     }
-    advance(running, options, record, hash, at)
-    running.counts = countsOf(record)
-    running.generation = record.generation + 1
-    if (isNew && store.dirtyBytes >= limits.dirtyBytesMax) await writeBack(running, options)
-  }
-  for (const position of running.positions.values()) {
-    const standing = running.reader
-      .positions()
-      .find(p => p.topic === position.topic && p.partition === position.partition)
-    if (String(standing?.offset) !== position.offset) running.reader.seek(toPosition(position))
+  } finally {
+    await readers.close()
   }
   const last = await lastLink(log, journalOf(options))
   assert(running.hash === last?.hash, "the replay ends at the journal's last record")
@@ -277,7 +274,12 @@ async function foldAgain(
 }
 
 /** @returns records read */
-async function replay(running: Running, options: SlotOptions, record: EpochRecord | EpochRecordV1): Promise<number> {
+async function replay(
+  running: Folding,
+  readers: RangeReaders,
+  options: SlotOptions,
+  record: EpochRecord | EpochRecordV1,
+): Promise<number> {
   const { plan, acceptOtherFingerprint = false } = options
   if (record.fingerprint !== plan.fingerprint && !acceptOtherFingerprint) {
     const what = `epoch ${record.epoch} was written by topology ${record.fingerprint}, this is ${plan.fingerprint}`
@@ -289,7 +291,7 @@ async function replay(running: Running, options: SlotOptions, record: EpochRecor
       { code: 'OPERATOR_EXCEPTION', message: '' },
     ]),
   )
-  const input = await rereadEpoch(plan, running.reader, record.inputs, exclusions)
+  const input = await rereadEpoch(plan, readers, record.inputs, exclusions)
   record.inputs.forEach((expected, i) => {
     const read = input.ranges[i]
     if (read === undefined || read.crc32 !== expected.crc32 || read.to !== expected.to) {

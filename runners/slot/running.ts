@@ -16,9 +16,9 @@ import {
 import type { SlotOptions } from './options.js'
 import type { Pipeline } from './pipeline.js'
 
-export interface Running {
+/** While a recovery folds again what was committed. */
+export interface Folding {
   readonly committer: LogCommitter
-  readonly reader: LogReader
   readonly pipeline: Pipeline
   readonly clocks: Clocks
   readonly writers: readonly SinkWriter[]
@@ -39,6 +39,12 @@ export interface Running {
   epochsSinceWriteBack: number
 }
 
+/** A slot that is live. */
+export interface Running extends Folding {
+  /** Of all its inputs. */
+  readonly reader: LogReader
+}
+
 /** What the store on disk reflects: a recovery reads nothing below. */
 export interface Reflected {
   readonly journal: Offset
@@ -50,7 +56,7 @@ export const partitionKey = (at: { readonly topic: string; readonly partition: n
 
 /** The epoch is committed: what follows it starts from here. */
 export function advance(
-  running: Running,
+  running: Folding,
   { store }: SlotOptions,
   record: EpochRecord | EpochRecordV1,
   hash: string,
@@ -68,7 +74,7 @@ export function advance(
 }
 
 /** Writes what changed, with the epoch that it then reflects (I2). @throws WeirError BACKEND_FAILED; discard then */
-export async function writeBack(running: Running, options: SlotOptions): Promise<void> {
+export async function writeBack(running: Folding, options: SlotOptions): Promise<void> {
   const { store, plan, syncState, crashAt } = options
   const { epoch, hash, journalAt } = running
   const pending = store.serialise()

@@ -13,10 +13,25 @@
  * Calls must not overlap: one `step` at a time.
  */
 import { assert, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
+import { type LogReader, offset } from '../../log/index.js'
 import { advanced, expiryOf } from './clocks.js'
 import { deadLetterAppends, hashOutputs } from './egress.js'
-import { type DeadLetter, type EpochInput, positionKey, readEpoch, rereadEpoch } from './intake.js'
-import { type EpochRecord, encodeJournalRecord, journalTopicOf, type PartitionOffset } from './journal.js'
+import {
+  type DeadLetter,
+  type EpochInput,
+  type Exclusions,
+  positionKey,
+  RangeReaders,
+  readEpoch,
+  rereadEpoch,
+} from './intake.js'
+import {
+  type EpochRecord,
+  encodeJournalRecord,
+  type InputRange,
+  journalTopicOf,
+  type PartitionOffset,
+} from './journal.js'
 import { Lifecycle, type SlotState } from './lifecycle.js'
 import { type CrashPoint, defaultLimits, type SlotLimits, type SlotOptions, type StepResult } from './options.js'
 import { Phases } from './phases.js'
@@ -118,11 +133,18 @@ export class Slot {
     const running = defined(this.#running, 'running slot')
     const { plan, log } = this.#options
     this.phases.start('read')
-    const input = await readEpoch(plan, running.reader, log.totalOrder, {
-      recordsMax: this.#limits.epochRecordsMax,
-      bytesMax: this.#limits.epochBytesMax,
-      waitMsMax: this.#limits.pollWaitMs,
-    })
+    let input: EpochInput | undefined
+    try {
+      input = await readEpoch(plan, running.reader, log.totalOrder, {
+        recordsMax: this.#limits.epochRecordsMax,
+        bytesMax: this.#limits.epochBytesMax,
+        waitMsMax: this.#limits.pollWaitMs,
+      })
+    } catch (error) {
+      // Nothing has been touched, and the reader stands where it stood.
+      if (isWeirError(error, 'KAFKA_UNAVAILABLE')) return { kind: 'unavailable', message: error.message }
+      throw error
+    }
     if (input === undefined) return running.reader.finished ? { kind: 'finished' } : { kind: 'idle' }
     this.#crashAt('polled')
     if (!(await this.#runAndCommit(input))) return { kind: 'idle' }
@@ -165,8 +187,20 @@ export class Slot {
         const again = defined(this.#running, 'running slot')
         if (again.hash !== running.hash) return false
         for (const [key, { at }] of exclusions) if (!lies(at, ranges)) exclusions.delete(key)
-        input = await rereadEpoch(this.#options.plan, again.reader, ranges, exclusions)
+        input = await this.#reread(again.reader, ranges, exclusions)
       }
+    }
+  }
+
+  /** The live reader goes on behind what is read again. */
+  async #reread(live: LogReader, ranges: readonly InputRange[], exclusions: Exclusions): Promise<EpochInput> {
+    const readers = new RangeReaders(this.#options.log)
+    try {
+      const input = await rereadEpoch(this.#options.plan, readers, ranges, exclusions)
+      for (const { topic, partition, to } of input.ranges) live.seek({ topic, partition, offset: offset(BigInt(to)) })
+      return input
+    } finally {
+      await readers.close()
     }
   }
 
