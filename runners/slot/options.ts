@@ -28,6 +28,11 @@ export interface SlotLimits {
   readonly exclusionsPerEpochMax: number
   /** Recoveries in a row without a committed epoch before the slot gives up. */
   readonly recoveriesMax: number
+  /**
+   * Rows of this slot's records that may be under way through other slots or wait for their turn. With more, nothing but
+   * hops is read until they are back; one epoch's rows may come on top.
+   */
+  readonly inFlightRowsMax: number
   /** Expired keys removed after one epoch. */
   readonly sweepKeysMax: number
 }
@@ -45,6 +50,7 @@ export const defaultLimits: SlotLimits = {
   epochsPerWriteBackMax: 5_000,
   exclusionsPerEpochMax: 100,
   recoveriesMax: 5,
+  inFlightRowsMax: 65_536,
   sweepKeysMax: 256,
 }
 

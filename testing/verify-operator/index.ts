@@ -92,7 +92,7 @@ async function run(options: VerifyOptions, variant: Variant): Promise<VerifiedRo
   let watermark = beginningOfTime
   let pending: Exclude<VerifyItem, { watermark: EventTimeMs }>[] = []
   const flush = async (): Promise<void> => {
-    await instance.pipeline.run(toRows(instance.plan, pending), { watermark }, 'live')
+    await instance.pipeline.run(toRows(instance.plan, pending), { watermarks: [watermark] }, 'live')
     pending = []
     for (const { value, at, flags, features } of instance.pipeline.rowsFor(instance.plan.sinks[0]!)) {
       out.push({ value: structuredClone(value), at, flags, features: [...features] })
@@ -167,6 +167,7 @@ function toRows(plan: Plan, items: readonly { value: unknown; at: EventTimeMs; p
       score: Number.NaN,
       source: { topic: 'verify', partition: 0, offset: ordinal },
       loggedAtMs: Number.NaN,
+      hop: null,
     })
   })
   return rows
