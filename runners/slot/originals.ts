@@ -2,9 +2,9 @@
  * Dead letters hold the bytes of a record as it was received (I7). A record that was excluded in another slot than the one
  * that has read it, or in a later epoch, is looked up where it lies.
  */
-import type { DurationMs } from '../../kernel/index.js'
 import { type Log, offset, type RecordBatch } from '../../log/index.js'
 import type { DeadLetter } from './intake.js'
+import { pollExpected } from './poll.js'
 
 /** A letter whose key and value are to be looked up. */
 export function letterWithoutBytes({
@@ -27,7 +27,7 @@ async function withOriginal(log: Log, letter: DeadLetter): Promise<DeadLetter> {
   if (BigInt(at) < earliest) return { ...letter, message: `${letter.message}; the record itself is gone from the log` }
   const reader = await log.reader([{ topic, partition, offset: offset(at) }])
   try {
-    for (const batch of await reader.poll({ recordsMax: 1, bytesMax: 1 << 20, waitMsMax: 1_000 as DurationMs })) {
+    for (const batch of await pollExpected(reader, { recordsMax: 1, bytesMax: 1 << 20 })) {
       if (Number(batch.baseOffset) + batch.offsetDelta[0]! === at) return { ...letter, ...bytesOf(batch) }
     }
   } finally {
