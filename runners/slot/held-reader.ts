@@ -26,14 +26,15 @@ export class HeldReader implements LogReader {
     return this.#all.finished
   }
 
-  /** Before a poll. */
-  async hold(held: boolean): Promise<void> {
-    if (held === this.#held) return
+  /** Before a poll. @returns true when the primary inputs were not left out before, and are now */
+  async hold(held: boolean): Promise<boolean> {
+    if (held === this.#held) return false
     if (held && this.#alone === undefined) this.#alone = await this.#log.reader(this.#hopsOf(this.#all))
     const alone = defined(this.#alone, 'reader of the hops')
     const [from, to] = held ? [this.#all, alone] : [alone, this.#all]
     for (const position of this.#hopsOf(from)) to.seek(position)
     this.#held = held
+    return held
   }
 
   poll(limits: PollLimits): Promise<readonly RecordBatch[]> {

@@ -92,6 +92,8 @@ export type SlotEvent =
   | { readonly kind: 'recovering'; readonly reason: string }
   | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
   | { readonly kind: 'excluded'; readonly position: string; readonly step: string; readonly message: string }
+  /** Too many rows are under way through other slots: only they are read until some are back. */
+  | { readonly kind: 'held-back'; readonly rows: number }
   | { readonly kind: 'model-failed'; readonly rows: number; readonly epoch: number; readonly message: string }
 
 /** What an epoch made visible. Valid during the call only: buffers are used again. */

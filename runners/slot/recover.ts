@@ -175,6 +175,11 @@ function checkPinned(genesis: GenesisRecord, { genesis: brought, plan }: SlotOpt
       `the journal was begun with ${genesis.slots} slots, and the plan is for ${slots}`,
     )
   }
+  const other = genesis.partitions.find(({ count }) => slots > 1 && count !== plan.placement.partitions)
+  if (other !== undefined) {
+    const what = `${other.topic} has ${other.count} partitions, and in a plan of ${slots} slots each input has ${plan.placement.partitions}`
+    throw new WeirError('TOPIC_MISMATCH', what)
+  }
   if (brought === null) return
   const pinned = ({
     slots,

@@ -130,7 +130,10 @@ export class Slot {
     const running = defined(this.#running, 'running slot')
     const { plan, log } = this.#options
     this.phases.start('read')
-    await running.held?.hold(inFlight(running.counts) >= this.#limits.inFlightRowsMax)
+    const underWay = inFlight(running.counts)
+    if (await running.held?.hold(underWay >= this.#limits.inFlightRowsMax)) {
+      this.#options.onEvent?.({ kind: 'held-back', rows: underWay })
+    }
     const input = await readEpoch(plan, running.reader, log.totalOrder, {
       recordsMax: this.#limits.epochRecordsMax,
       bytesMax: this.#limits.epochBytesMax,

@@ -68,6 +68,7 @@ export async function openOwner(machine: Machine, around: Surroundings): Promise
     syncState,
     onEvent: event => {
       if (event.kind === 'excluded') hits.add('record excluded')
+      if (event.kind === 'held-back') hits.add('rows held back')
     },
     crashAt: point => chaos.crashAt(point),
   })
