@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import { eventTime, hours, minutes, plus } from '../../kernel/index.js'
 import { offset } from '../../log/index.js'
 import { intCodec, type ValueState } from '../../state/index.js'
+import { ManualClock } from '../../testing/index.js'
 import { type DecideFunction, json, type Stream, type Topology, toJson, topology } from '../../topology/index.js'
 import { Cluster } from './testing/cluster.js'
 
@@ -68,6 +69,7 @@ function chain(): Topology {
   return app
 }
 
+const clock = (): ManualClock => new ManualClock(start)
 const several = { slots: 3, partitions: 5 }
 
 /** By home: nothing here relies on the partition, so home is where a record was sent. */
@@ -99,7 +101,7 @@ describe('rows that go from key to key through several slots', () => {
   it('come back in the order of their customer, each once, whatever was dropped or thrown out on the way', async () => {
     const odd = ['throws at shop', 'throws at bank', 'ends at shop', 'ends at bank']
     const payments = sent(200, id => (id % 9 === 4 ? { shop: odd[id % 4]! } : id % 31 === 7 ? { bank: 'behind' } : {}))
-    const cluster = await new Cluster(chain(), several, { epochRecordsMax: 4 }).start()
+    const cluster = await new Cluster(chain(), several, clock(), { epochRecordsMax: 4 }).start()
     const decisions = await run(cluster, payments, 5)
     const sound = payments.filter(({ shop, bank }) => !odd.includes(shop) && bank !== 'behind')
     for (let w = 0; w < 7; w++) assert.deepEqual(idsOf(decisions, `w${w}`), idsOf(sound, `w${w}`), `w${w}`)
@@ -126,7 +128,7 @@ describe('rows that go from key to key through several slots', () => {
   })
 
   it('wait for room where too many are under way, and the hops go on', async () => {
-    const cluster = await new Cluster(chain(), several, { epochRecordsMax: 8, inFlightRowsMax: 1 }).start()
+    const cluster = await new Cluster(chain(), several, clock(), { epochRecordsMax: 8, inFlightRowsMax: 1 }).start()
     const decisions = await run(cluster, sent(60), 5)
     assert.equal(decisions.length, 60)
     assert.ok(cluster.events.some(event => event.kind === 'held-back'))
@@ -134,7 +136,7 @@ describe('rows that go from key to key through several slots', () => {
   })
 
   it('are the dead letters that they can be when their record is gone from the log', async () => {
-    const cluster = await new Cluster(chain(), several).start()
+    const cluster = await new Cluster(chain(), several, clock()).start()
     await cluster.send(
       'payments',
       0,
@@ -153,15 +155,15 @@ describe('rows that go from key to key through several slots', () => {
 
 describe('a slot among several', () => {
   it('stops at what no slot has sent', async () => {
-    const cluster = await new Cluster(chain(), several).start()
+    const cluster = await new Cluster(chain(), several, clock()).start()
     await cluster.send('weir.app.shop.repartition', 1, ['not a row'])
     await assert.rejects(cluster.slots[1]!.step(), { code: 'HOP_CORRUPT', message: /weir.app.shop.repartition\/1\/0/ })
     await cluster.close()
   })
 
   it('does not start with inputs of other partitions than the plan says, nor with a journal of other slots', async () => {
-    await assert.rejects(new Cluster(chain(), several).start({ payments: 4 }), { code: 'TOPIC_MISMATCH' })
-    const cluster = await new Cluster(chain(), several).start()
+    await assert.rejects(new Cluster(chain(), several, clock()).start({ payments: 4 }), { code: 'TOPIC_MISMATCH' })
+    const cluster = await new Cluster(chain(), several, clock()).start()
     await cluster.close()
   })
 
@@ -190,12 +192,13 @@ describe('a slot among several', () => {
         'decisions',
         toJson<Counted>('decision', d => d.who),
       )
-    const cluster = await new Cluster(app, several).start()
+    const moved = clock()
+    const cluster = await new Cluster(app, several, moved).start()
     const later = sent(10, id => ({ id: id * hours(1) }))
     for (let partition = 0; partition < 5; partition++) await cluster.send('payments', partition, later)
     await cluster.drain()
     // Clocks of those who have sent nothing hold the others back until they are idle.
-    cluster.clock.advance(minutes(1))
+    moved.advance(minutes(1))
     for (let partition = 0; partition < 5; partition++) {
       await cluster.send('payments', partition, [
         { ...later[9]!, id: hours(20) },

@@ -1,5 +1,5 @@
 /**
- * `npm run sim -- --seeds 10000 [--from N]`, or `--seed N` for one: the slot over a simulated log, clock and disk.
+ * `npm run sim -- --seeds 10000 [--from N]`, or `--seed N` for one, `--slots N`: slots over a simulated log, clock and disk.
  * Exit code 1 at the first difference, or when a crash point or a fault was hit too rarely to count as tested.
  */
 import { parseArgs } from 'node:util'

@@ -1,9 +1,8 @@
 /** Several slots of one plan over one log in memory, which take turns: the least that shows what passes between them. */
-import type { DurationMs } from '../../../kernel/index.js'
+import type { Clock, DurationMs } from '../../../kernel/index.js'
 import { offset } from '../../../log/index.js'
 import { MemoryDisk, MemoryLog } from '../../../log/memory/index.js'
 import { MemoryDisk as StateDisk, StateStore } from '../../../state/index.js'
-import { ManualClock } from '../../../testing/index.js'
 import { compile, type Placement, type Plan, type Topology } from '../../../topology/index.js'
 import { genesisOf, journalTopicOf, Slot, type SlotEvent, type SlotLimits } from '../index.js'
 
@@ -19,16 +18,17 @@ export class Cluster {
   readonly plan: Plan
   readonly log: MemoryLog
   readonly events: SlotEvent[] = []
-  readonly clock = new ManualClock(Date.UTC(2024, 0, 1))
   readonly slots: Slot[] = []
+  readonly #clock: Clock
   readonly #placement: Placement
   readonly #limits: Partial<SlotLimits>
 
-  constructor(app: Topology, placement: Placement, limits: Partial<SlotLimits> = {}) {
+  constructor(app: Topology, placement: Placement, clock: Clock, limits: Partial<SlotLimits> = {}) {
+    this.#clock = clock
     this.plan = compile(app.graph, placement)
     this.#placement = placement
     this.#limits = limits
-    this.log = new MemoryLog(new MemoryDisk(), { clock: this.clock })
+    this.log = new MemoryLog(new MemoryDisk(), { clock })
   }
 
   /** @param partitions of topics that do not have as many as the plan says */
@@ -45,7 +45,7 @@ export class Cluster {
         log: this.log,
         store,
         models: new Map(),
-        clock: this.clock,
+        clock: this.#clock,
         limits: { pollWaitMs: 0 as DurationMs, ...this.#limits },
         genesis: genesisOf(this.plan, slot, { keyGroups: 64, partitionsOf: count }),
         deadLetters: {
