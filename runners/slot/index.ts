@@ -17,6 +17,7 @@ export {
   type SlotOptions,
   type StepResult,
 } from './options.js'
+export { genesisOf, ownedPartitions } from './ownership.js'
 export { Phases } from './phases.js'
 export { type EpochMode, Pipeline, type PipelineLimits, RecordFault } from './pipeline.js'
 export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './recovery.js'

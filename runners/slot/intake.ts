@@ -9,10 +9,13 @@ import { crc32, type DurationMs, days, type EventTimeMs, messageOf } from '../..
 import type { Log, LogReader, Offset, Position, RecordBatch, TopicPartition } from '../../log/index.js'
 import type { Row, SourcePosition } from '../../operators/index.js'
 import { RecordError } from '../../schemas/avro/index.js'
-import type { Plan, SourceNode } from '../../topology/index.js'
+import type { HopNode, Plan, SourceNode } from '../../topology/index.js'
 import { clockKey } from './clocks.js'
+import { readHop } from './hops.js'
 import type { InputRange } from './journal.js'
+import { letterWithoutBytes } from './originals.js'
 import { pollExpected } from './poll.js'
+import { positionKey } from './rows.js'
 
 /** A record that cannot be processed, with everything a dead-letter topic or file says about it. */
 export interface DeadLetter {
@@ -21,6 +24,8 @@ export interface DeadLetter {
   readonly message: string
   readonly key: Buffer | null
   readonly value: Buffer | null
+  /** Key and value lie at `source`, and have yet to be looked up (originals.ts). */
+  readonly elsewhere?: true
 }
 
 /** What one epoch reads. */
@@ -29,7 +34,9 @@ export interface EpochInput {
   readonly rows: readonly Row[][]
   readonly ranges: readonly InputRange[]
   readonly deadLetters: readonly DeadLetter[]
+  /** Without what came from other slots. */
   readonly records: number
+  readonly hopRecords: number
   readonly blanks: number
   /** By clock key: greatest event time less the source's outOfOrderness. */
   readonly watermarks: ReadonlyMap<string, number>
@@ -48,9 +55,6 @@ const aheadOfLogMax: DurationMs = days(1)
 
 /** Positions (topic/partition/offset) to leave out, after an operator threw on them. */
 export type Exclusions = ReadonlyMap<string, { readonly code: string; readonly message: string }>
-
-export const positionKey = (topic: string, partition: number, at: number | bigint): string =>
-  `${topic}/${partition}/${at}`
 
 /** Reads as much as is there, up to the limits. @returns undefined when nothing arrived in time */
 export async function readEpoch(
@@ -183,6 +187,7 @@ class EpochBuilder {
   readonly #watermarks = new Map<string, number>()
   readonly #noFeatures: number[]
   #records = 0
+  #hopRecords = 0
   #blanks = 0
   #ordinal = 0
   #loggedAtMs = Number.NaN
@@ -213,20 +218,24 @@ class EpochBuilder {
       const at = first + offsetDelta[i]!
       const loggedAtMs = timestampMs === undefined ? Number.NaN : timestampMs[i]!
       if (!(loggedAtMs <= latest)) latest = loggedAtMs
-      const row = this.#row(batch, i, source, at, loggedAtMs)
+      const row =
+        source.hop === undefined
+          ? this.#row(batch, i, source, at, loggedAtMs)
+          : this.#hopRow(batch, i, source.hop, { topic: batch.topic, partition: batch.partition, offset: at })
       if (row === undefined) continue
       rows.push(row)
-      if (row.at > greatest) greatest = row.at
+      if (source.hop === undefined && row.at > greatest) greatest = row.at
     }
-    this.#records += count
+    if (source.hop === undefined) this.#records += count
+    else this.#hopRecords += count
     range.crc32 = crc
     range.to = nextOffset
     if (!(latest <= this.#loggedAtMs)) this.#loggedAtMs = Number.isNaN(latest) ? this.#loggedAtMs : latest
-    const key = clockKey(batch)
-    if (greatest > Number.NEGATIVE_INFINITY) {
-      const watermark = greatest - source.outOfOrderness
-      this.#watermarks.set(key, Math.max(this.#watermarks.get(key) ?? Number.NEGATIVE_INFINITY, watermark))
-    }
+    if (greatest > Number.NEGATIVE_INFINITY) this.#noteWatermark(clockKey(batch), greatest - source.outOfOrderness)
+  }
+
+  #noteWatermark(key: string, watermark: number): void {
+    this.#watermarks.set(key, Math.max(this.#watermarks.get(key) ?? Number.NEGATIVE_INFINITY, watermark))
   }
 
   build(): EpochInput {
@@ -235,6 +244,7 @@ class EpochBuilder {
       ranges: [...this.#ranges.values()].map(range => range.finish()),
       deadLetters: this.#deadLetters,
       records: this.#records,
+      hopRecords: this.#hopRecords,
       blanks: this.#blanks,
       watermarks: this.#watermarks,
       loggedAtMs: this.#loggedAtMs,
@@ -301,7 +311,24 @@ class EpochBuilder {
       score: Number.NaN,
       source: position,
       loggedAtMs,
+      hop: null,
     }
+  }
+
+  /** What another slot has checked already. A numbered one that is excluded leaves a skip: its number is waited for. */
+  #hopRow(batch: RecordBatch, i: number, hop: HopNode, read: SourcePosition): Row | undefined {
+    const { bytes, valueStart, valueEnd, topic, partition } = batch
+    const { header, row } = readHop(bytes, valueStart[i]!, valueEnd[i]!, hop, read, this.#noFeatures.length)
+    this.#noteWatermark(clockKey({ topic, partition, upstream: header.upstream }), header.watermark)
+    row.ordinal = this.#ordinal++
+    const excluded = this.#exclusions.get(positionKey(topic, partition, read.offset))
+    if (excluded === undefined) return row
+    this.#deadLetters.push(letterWithoutBytes({ source: row.source, ...excluded }))
+    const tag = row.hop!
+    if (tag.sequence < 0 || tag.part === 'more') return undefined
+    row.hop = { ...tag, part: 'skip' }
+    row.value = undefined
+    return row
   }
 
   #bury(batch: RecordBatch, i: number, source: SourcePosition, code: string, message: string): void {
