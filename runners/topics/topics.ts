@@ -14,6 +14,8 @@ export interface TopicPlan {
   /** Of `transactions`; the other topics of its keys have as many. */
   readonly partitions: number
   readonly slots: number
+  /** Topics by which rows go from slot to slot, where there are several. */
+  readonly hops?: readonly string[]
 }
 
 const forEver = { 'cleanup.policy': 'delete', 'retention.ms': '-1', 'retention.bytes': '-1' }
@@ -26,7 +28,7 @@ const provisionalKept = days(67)
 /** A label may arrive weeks after its transaction, and must be there for a replay of the journal. */
 const labelsKept = days(67)
 
-export function topicSpecs({ app, partitions, slots }: TopicPlan): readonly TopicSpec[] {
+export function topicSpecs({ app, partitions, slots, hops = [] }: TopicPlan): readonly TopicSpec[] {
   return [
     { name: 'transactions', partitions, config: kept(transactionsKept) },
     { name: 'labels', partitions, config: kept(labelsKept) },
@@ -36,5 +38,7 @@ export function topicSpecs({ app, partitions, slots }: TopicPlan): readonly Topi
     { name: 'transactions.dead-letter', partitions, config: kept(deadLettersKept) },
     // Trimmed by Weir itself, behind what no recovery needs: time must not take it away.
     { name: journalTopicOf(app), partitions: slots, config: forEver },
+    // A replay of the journal reads them as it reads the transactions.
+    ...hops.map(name => ({ name, partitions, config: kept(transactionsKept) })),
   ]
 }

@@ -1,4 +1,5 @@
 export { type HealthServer, serveHealth } from './health.js'
+export { hopTopicsOf } from './job.js'
 export { type KafkaAccess, kafkaAccess, kafkajsConfig, registryAccess } from './kafka.js'
 export { openWorker, type WorkerSettings } from './open.js'
 export type { HostEvent, SlotStatus } from './slot-host.js'
