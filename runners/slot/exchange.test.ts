@@ -4,9 +4,9 @@ import { describe, it } from 'node:test'
 import { eventTime, hours, minutes, plus } from '../../kernel/index.js'
 import { offset } from '../../log/index.js'
 import { intCodec, type ValueState } from '../../state/index.js'
+import { Cluster } from '../../testing/cluster/index.js'
 import { ManualClock } from '../../testing/index.js'
 import { type DecideFunction, json, type Stream, type Topology, toJson, topology } from '../../topology/index.js'
-import { Cluster } from './testing/cluster.js'
 
 interface Payment {
   readonly id: number

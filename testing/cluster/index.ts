@@ -1,10 +1,10 @@
 /** Several slots of one plan over one log in memory, which take turns: the least that shows what passes between them. */
-import type { Clock, DurationMs } from '../../../kernel/index.js'
-import { offset } from '../../../log/index.js'
-import { MemoryDisk, MemoryLog } from '../../../log/memory/index.js'
-import { MemoryDisk as StateDisk, StateStore } from '../../../state/index.js'
-import { compile, type Placement, type Plan, type Topology } from '../../../topology/index.js'
-import { genesisOf, journalTopicOf, Slot, type SlotEvent, type SlotLimits } from '../index.js'
+import type { Clock, DurationMs } from '../../kernel/index.js'
+import { offset } from '../../log/index.js'
+import { MemoryDisk, MemoryLog } from '../../log/memory/index.js'
+import { genesisOf, journalTopicOf, Slot, type SlotEvent, type SlotLimits } from '../../runners/slot/index.js'
+import { MemoryDisk as StateDisk, StateStore } from '../../state/index.js'
+import { compile, type Placement, type Plan, type Topology } from '../../topology/index.js'
 
 export interface Letter {
   readonly source: string
@@ -68,8 +68,11 @@ export class Cluster {
     return this
   }
 
+  /** @param values bytes, or what becomes JSON */
   async send(topic: string, partition: number, values: readonly unknown[]): Promise<void> {
-    const records = values.map(value => ({ key: null, value: Buffer.from(JSON.stringify(value)) }))
+    const bytesOf = (value: unknown): Uint8Array =>
+      value instanceof Uint8Array ? value : Buffer.from(JSON.stringify(value))
+    const records = values.map(value => ({ key: null, value: bytesOf(value) }))
     await this.log.append([{ topic, partition, records }])
   }
 
