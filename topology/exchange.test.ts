@@ -146,6 +146,28 @@ describe('a plan of several slots', () => {
     assert.deepEqual(hopsOf(joined(true))[0], 'rekey weir.app.labels.rekeyed')
   })
 
+  it('brings the main input home and sends the side input by its key, through topics of their own', () => {
+    const cut = plan(app => {
+      const labels = app.source('labels', payment, { eventTime: p => eventTime(p.atMs), role: 'labels' })
+      const identity = [(p: Payment) => p.shop]
+      const label = { identity, eventTime: (p: Payment) => p.atMs, availableAt: () => 0, fraud: () => true }
+      const stream = labels.keyBy('labels-by-who', p => p.who, 'who')
+      scored(
+        byShop(source(app), 'shop')
+          .keyBy('who-key', p => p.who, 'who')
+          .velocity('who', {}, { n: count().over(days(1)) }, { labels: { stream, identity, label } }),
+      )
+    })
+    assert.deepEqual(hopsOf(cut), [
+      'rekey weir.app.payments.rekeyed',
+      'key weir.app.shop.repartition',
+      'home weir.app.who.repartition',
+      'key weir.app.who-sides.repartition',
+    ])
+    const who = cut.steps.find(step => step.name === 'who')
+    assert.deepEqual(who?.kind === 'operator' && who.inputs, ['who.resequence', 'who-sides.port-1'])
+  })
+
   it('carries values by the codec of their stream, or else as JSON', () => {
     const remembered = (stream: Stream<number>): void =>
       stream

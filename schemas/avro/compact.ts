@@ -29,14 +29,7 @@ export const transactionCodec: Codec<ArrivedTransaction> = {
     text(t.terminal_id, into)
     into.varint(t.amount_minor)
     text(t.currency, into)
-    optional(t.card_id, into)
-    optional(t.merchant_id, into)
-    optional(t.merchant_category, into)
-    optional(t.device_id, into)
-    optional(t.ip_address, into)
-    optional(t.email, into)
-    optional(t.country, into)
-    optional(t.channel, into)
+    optionals(t, into)
     into.varint(t.metadata === null ? 0 : t.metadata.size + 1)
     for (const [name, value] of t.metadata ?? []) {
       text(name, into)
@@ -44,24 +37,33 @@ export const transactionCodec: Codec<ArrivedTransaction> = {
     }
     into.u8(t.inline_label === null ? 0 : labelValues.indexOf(t.inline_label) + 1)
   },
-  decode: from => ({
-    transaction_id: textOf(from),
-    event_time: eventTime(from.f64()),
-    customer_id: textOf(from),
-    terminal_id: textOf(from),
-    amount_minor: from.varint(),
-    currency: textOf(from),
-    card_id: optionalOf(from),
-    merchant_id: optionalOf(from),
-    merchant_category: optionalOf(from),
-    device_id: optionalOf(from),
-    ip_address: optionalOf(from),
-    email: optionalOf(from),
-    country: optionalOf(from),
-    channel: optionalOf(from),
-    metadata: metadataOf(from),
-    inline_label: labelValues[from.u8() - 1] ?? null,
-  }),
+  decode: from => {
+    const transaction_id = textOf(from)
+    const event_time = eventTime(from.f64())
+    const customer_id = textOf(from)
+    const terminal_id = textOf(from)
+    const amount_minor = from.varint()
+    const currency = textOf(from)
+    const present = from.u8()
+    return {
+      transaction_id,
+      event_time,
+      customer_id,
+      terminal_id,
+      amount_minor,
+      currency,
+      card_id: textIf(present & 1, from),
+      merchant_id: textIf(present & 2, from),
+      merchant_category: textIf(present & 4, from),
+      device_id: textIf(present & 8, from),
+      ip_address: textIf(present & 16, from),
+      email: textIf(present & 32, from),
+      country: textIf(present & 64, from),
+      channel: textIf(present & 128, from),
+      metadata: metadataOf(from),
+      inline_label: labelValues[from.u8() - 1] ?? null,
+    }
+  },
 }
 
 export const labelCodec: Codec<Label> = {
@@ -75,7 +77,8 @@ export const labelCodec: Codec<Label> = {
     into.u8(labelValues.indexOf(label.label))
     into.u8(labelSources.indexOf(label.label_source))
     into.f64(label.available_at)
-    optional(label.analyst, into)
+    into.u8(bit(label.analyst, 1))
+    if (label.analyst !== null) text(label.analyst, into)
   },
   decode: from => ({
     transaction_id: textOf(from),
@@ -85,7 +88,7 @@ export const labelCodec: Codec<Label> = {
     label: oneOf(labelValues, from.u8()),
     label_source: oneOf(labelSources, from.u8()),
     available_at: eventTime(from.f64()),
-    analyst: optionalOf(from),
+    analyst: textIf(from.u8(), from),
   }),
 }
 
@@ -93,10 +96,10 @@ const anySurrogate = /[\ud800-\udfff]/
 
 /** Twice its length in bytes as UTF-8; or twice its units and 1, then those, where UTF-8 would not give it back. */
 function text(value: string, into: ByteWriter): void {
-  const bytes = Buffer.from(value)
-  if (!anySurrogate.test(value) || bytes.toString() === value) {
-    into.varint(bytes.length * 2)
-    into.bytes(bytes)
+  if (!anySurrogate.test(value) || Buffer.from(value).toString() === value) {
+    const byteLength = Buffer.byteLength(value)
+    into.varint(byteLength * 2)
+    into.utf8(value, byteLength)
     return
   }
   into.varint(value.length * 2 + 1)
@@ -105,16 +108,35 @@ function text(value: string, into: ByteWriter): void {
 
 function textOf(from: ByteReader): string {
   const length = from.varint()
-  if (length % 2 === 0) return from.bytes(length / 2).toString('utf8')
+  if (length % 2 === 0) return from.utf8(length / 2)
   return from.bytes(length - 1).toString('utf16le')
 }
 
-function optional(value: string | null, into: ByteWriter): void {
-  into.u8(value === null ? 0 : 1)
-  if (value !== null) text(value, into)
+/** A bit for each that is there, then those. */
+function optionals(t: ArrivedTransaction, into: ByteWriter): void {
+  const { card_id, merchant_id, merchant_category, device_id, ip_address, email, country, channel } = t
+  into.u8(
+    bit(card_id, 1) |
+      bit(merchant_id, 2) |
+      bit(merchant_category, 4) |
+      bit(device_id, 8) |
+      bit(ip_address, 16) |
+      bit(email, 32) |
+      bit(country, 64) |
+      bit(channel, 128),
+  )
+  if (card_id !== null) text(card_id, into)
+  if (merchant_id !== null) text(merchant_id, into)
+  if (merchant_category !== null) text(merchant_category, into)
+  if (device_id !== null) text(device_id, into)
+  if (ip_address !== null) text(ip_address, into)
+  if (email !== null) text(email, into)
+  if (country !== null) text(country, into)
+  if (channel !== null) text(channel, into)
 }
 
-const optionalOf = (from: ByteReader): string | null => (from.u8() === 0 ? null : textOf(from))
+const bit = (value: string | null, mask: number): number => (value === null ? 0 : mask)
+const textIf = (present: number, from: ByteReader): string | null => (present === 0 ? null : textOf(from))
 
 function metadataOf(from: ByteReader): ReadonlyMap<string, string> | null {
   const size = from.varint()
