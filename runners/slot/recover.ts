@@ -325,7 +325,7 @@ async function replay(
   })
   const watermarks = advancedStages(plan, running.watermarks, record.clocks)
   await running.pipeline.run(input.rows, { watermarks, excluded: new Set(exclusions.keys()) }, 'suppressed')
-  return input.records
+  return input.records + input.hopRecords
 }
 
 const generationOf = (link: Link | undefined): number => (link?.record.kind === 'epoch' ? link.record.generation : 0)

@@ -138,11 +138,11 @@ export class Slot {
     const { plan, log } = this.#options
     this.phases.start('read')
     const underWay = inFlight(running.counts)
-    if (await running.held?.hold(underWay >= this.#limits.inFlightRowsMax)) {
-      this.#options.onEvent?.({ kind: 'held-back', rows: underWay })
-    }
     let input: EpochInput | undefined
     try {
+      if (await running.held?.hold(underWay >= this.#limits.inFlightRowsMax)) {
+        this.#options.onEvent?.({ kind: 'held-back', rows: underWay })
+      }
       input = await readEpoch(plan, running.reader, log.totalOrder, {
         recordsMax: this.#limits.epochRecordsMax,
         bytesMax: this.#limits.epochBytesMax,
