@@ -2,7 +2,7 @@ import { isWeirError, WeirError } from '../../kernel/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import { textOf } from '../config/index.js'
 import { comparedSettings, differences, edgesDefault, type TopicSpec, topicSpecs } from '../topics/index.js'
-import { kafkaAccess } from '../worker/index.js'
+import { hopTopicsOf, kafkaAccess } from '../worker/index.js'
 import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { parseArguments, type Verb, wholeNumber } from './verb.js'
 
@@ -45,7 +45,9 @@ export const topicsVerb: Verb = {
     const log = await KafkaLog.open(kafkaAccess(config))
     try {
       const wrong: string[] = []
-      for (const spec of topicSpecs({ app: textOf(config, 'app'), partitions, slots, edges })) {
+      const app = textOf(config, 'app')
+      const hops = hopTopicsOf(app, { slots, partitions })
+      for (const spec of topicSpecs({ app, partitions, slots, edges, hops })) {
         const { created, found } = await createOrVerify(log, spec)
         wrong.push(...found)
         if (values.json === true) continue

@@ -95,6 +95,9 @@ function logEvent(logger: Logger, event: EngineEvent): void {
     case 'model-failed':
       logger.error({ rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
       return
+    case 'held-back':
+      logger.warn({ rows: event.rows }, 'too many rows are under way through other slots; new records wait')
+      return
     case 'retention-failed':
       logger.error({ code: event.code }, 'retention failed and is tried again; the log keeps growing meanwhile')
       return

@@ -17,6 +17,7 @@ import {
 } from '../../testing/services/index.js'
 import { freePort, startEdge, startWorker, type WeirProcess } from '../../testing/weir-process/index.js'
 import { topicSpecs } from '../topics/index.js'
+import { hopTopicsOf } from '../worker/index.js'
 
 const skip = (await kafkaMissing()) ?? false
 const noRegistry = (await registryMissing()) ?? false
@@ -89,9 +90,10 @@ class Deployment {
     return this.#kafka.brokers
   }
 
-  async createTopics(): Promise<void> {
+  async createTopics(slots = 1): Promise<void> {
     const log = await KafkaLog.open({ brokers: this.#kafka.brokers, prefix: this.prefix })
-    for (const spec of topicSpecs({ app: 'fraud', partitions, slots: 1, edges: 2 })) {
+    const hops = hopTopicsOf('fraud', { slots, partitions })
+    for (const spec of topicSpecs({ app: 'fraud', partitions, slots, edges: 2, hops })) {
       await log.createTopic(spec.name, spec.partitions, { config: spec.config })
     }
     await log.close()
@@ -289,7 +291,8 @@ describe('weir edge', { skip }, () => {
 
   it('has every transaction that it took decided once, while a worker is killed', async () => {
     const deployment = new Deployment(kafka, folder, 'killed')
-    await deployment.createTopics()
+    // two slots: decisions come back through hops, epochs after their transactions were read
+    await deployment.createTopics(2)
     const edges = [
       await deployment.edge('e-0', ['--reply-partition', '0']),
       await deployment.edge('e-1', ['--reply-partition', '1']),

@@ -27,7 +27,7 @@ import type { StateBackend } from '../../state/index.js'
 import { type DecisionAt, decisionIdsOf, type Found, ViewIndex } from '../serving/index.js'
 
 const topic = 'decisions'
-const foldLimits = { recordsMax: 8_192, bytesMax: 16 << 20, waitMsMax: millis(100) }
+const foldLimits = { recordsMax: 1_024, bytesMax: 16 << 20, waitMsMax: millis(100) }
 const troublePause = millis(500)
 const readLimits = { recordsMax: 1, bytesMax: 1, waitMsMax: seconds(5) }
 /** Readers kept for look-ups, for each partition. */

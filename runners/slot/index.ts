@@ -1,5 +1,5 @@
 export type { DeadLetterFormat, SinkWriter, StampOf } from './egress.js'
-export { type DeadLetter, positionKey } from './intake.js'
+export type { DeadLetter } from './intake.js'
 export {
   type EpochRecord,
   type GenesisRecord,
@@ -17,9 +17,11 @@ export {
   type SlotOptions,
   type StepResult,
 } from './options.js'
+export { genesisOf, ownedPartitions } from './ownership.js'
 export { Phases } from './phases.js'
 export { type EpochMode, Pipeline, type PipelineLimits, RecordFault } from './pipeline.js'
 export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './recovery.js'
 export { replyToBytesMax, replyToHeader } from './reply-to.js'
+export { positionKey } from './rows.js'
 export type { Reflected } from './running.js'
 export { Slot } from './slot.js'

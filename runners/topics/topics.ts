@@ -18,6 +18,8 @@ export interface TopicPlan {
   readonly slots: number
   /** HTTP edges that run at once: partitions of their replies; default 4. */
   readonly edges?: number
+  /** Topics by which rows go from slot to slot, where there are several. */
+  readonly hops?: readonly string[]
 }
 
 export const edgesDefault = 4
@@ -34,7 +36,8 @@ const provisionalKept = days(67)
 /** A label may arrive weeks after its transaction, and must be there for a replay of the journal. */
 const labelsKept = days(67)
 
-export function topicSpecs({ app, partitions, slots, edges = edgesDefault }: TopicPlan): readonly TopicSpec[] {
+export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
+  const { app, partitions, slots, edges = edgesDefault, hops = [] } = plan
   return [
     { name: 'transactions', partitions, config: kept(transactionsKept) },
     { name: 'labels', partitions, config: kept(labelsKept) },
@@ -47,5 +50,7 @@ export function topicSpecs({ app, partitions, slots, edges = edgesDefault }: Top
     { name: 'transactions.dead-letter', partitions, config: kept(deadLettersKept) },
     // Trimmed by Weir itself, behind what no recovery needs: time must not take it away.
     { name: journalTopicOf(app), partitions: slots, config: forEver },
+    // A replay of the journal reads them as it reads the transactions.
+    ...hops.map(name => ({ name, partitions, config: kept(transactionsKept) })),
   ]
 }

@@ -10,9 +10,10 @@ import { type Log, type LogReader, offset, type RecordBatch } from '../../log/in
 import type { StateBackend } from '../../state/index.js'
 import { type DecisionAt, type Found, ViewIndex } from '../serving/index.js'
 
-const foldRecordsMax = 4_096
-/** Decisions that may be unfolded before the view folds unasked: what a look-up may find before it, about 0.1 s of work. */
-const lagRecordsMax = 4_096
+/** At a time: a millisecond or two, for which whoever waits for a decision waits too. */
+const foldRecordsMax = 256
+/** Decisions that may be unfolded before the view folds unasked. */
+const lagRecordsMax = 256
 
 export class DecisionView {
   readonly #log: Log

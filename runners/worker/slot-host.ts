@@ -195,8 +195,12 @@ export class SlotHost {
       this.#report(slot, store, log, true)
       let checkedAtMs = this.#io.clock.nowMs()
       while (!this.#stopping) {
-        const { kind } = await slot.step()
-        if (kind === 'committed') onProgress()
+        const result = await slot.step()
+        if (result.kind === 'unavailable') {
+          this.#io.onEvent({ kind: 'failed', code: 'KAFKA_UNAVAILABLE', message: result.message })
+          continue
+        }
+        if (result.kind === 'committed') onProgress()
         this.#report(slot, store, log, false)
         if (replies.lost > repliesLost) {
           this.#io.onEvent({ kind: 'replies-lost', count: replies.lost - repliesLost, message: replies.whyLost })
