@@ -6,6 +6,7 @@ export {
   type DedupeOptions,
   type Feature,
   fraudShare,
+  type HopTag,
   mean,
   type Operator,
   type OperatorSpec,

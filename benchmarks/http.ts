@@ -2,6 +2,7 @@
  * `npm run bench:http`: decisions over HTTP at fixed rates, and what happens past capacity.
  *
  *   npm run bench:http -- --seconds 15 --rates 200,1000,3000
+ *   npm run bench:http -- --kafka --rates 500      weir edge and weir worker over a broker of its own
  *
  * Open loop: requests are due at even distances, whatever became of those before, and a latency runs from that moment to the
  * answer (no coordinated omission). Capacity is found by autocannon; at a fixed rate it sends a second's requests in one
@@ -13,7 +14,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { freePort, startWeir } from '../testing/weir-process/index.js'
+import { KafkaLog } from '../log/kafka/index.js'
+import { topicSpecs } from '../runners/topics/index.js'
+import { startKafka } from '../testing/services/index.js'
+import { freePort, startEdge, startWeir, startWorker, type WeirProcess } from '../testing/weir-process/index.js'
 import { calibrate } from './calibration.js'
 
 interface CannonRequest {
@@ -38,7 +42,8 @@ const autocannon = createRequire(import.meta.url)('autocannon') as (
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '10' },
-    rates: { type: 'string', default: '200,1000,3000' },
+    rates: { type: 'string' },
+    kafka: { type: 'boolean', default: false },
   },
 })
 const seconds = Number(values.seconds)
@@ -134,18 +139,48 @@ function report(name: string, block: Block, calibrationUs: number): void {
   )
 }
 
+async function atRates(url: string, rates: string): Promise<void> {
+  await pace(url, 300)
+  for (const rate of rates.split(',').map(Number)) report(`at ${rate} a second`, await pace(url, rate), calibrate())
+}
+
+async function embedded(dataDir: string): Promise<void> {
+  const weir = await startWeir(dataDir, await freePort())
+  try {
+    process.stdout.write(`ready ${weir.readyMs.toFixed(0)} ms after the start of the process\n`)
+    await atRates(weir.url, values.rates ?? '200,1000,3000')
+    const most = Math.round(await capacity(weir.url))
+    process.stdout.write(`capacity ${most} a second\n`)
+    report('at 80 % of that', await pace(weir.url, Math.round(most * 0.8)), calibrate())
+    report('at three times that', await pace(weir.url, most * 3), calibrate())
+  } finally {
+    await weir.stop()
+  }
+}
+
+/** Broker, worker, edge and client share the machine. */
+async function overKafka(dataDir: string): Promise<void> {
+  const kafka = await startKafka()
+  const started: WeirProcess[] = []
+  try {
+    const log = await KafkaLog.open({ brokers: kafka.brokers })
+    for (const { name, partitions, config } of topicSpecs({ app: 'fraud', partitions: 4, slots: 1 })) {
+      await log.createTopic(name, partitions, { config })
+    }
+    await log.close()
+    started.push(await startWorker(kafka.brokers, join(dataDir, 'worker'), await freePort()))
+    const edge = await startEdge(kafka.brokers, join(dataDir, 'edge'), await freePort())
+    started.push(edge)
+    await atRates(edge.url, values.rates ?? '500')
+  } finally {
+    for (const weir of started.reverse()) await weir.stop()
+    await kafka.stop()
+  }
+}
+
 const dataDir = mkdtempSync(join(tmpdir(), 'weir-bench-http-'))
-const weir = await startWeir(dataDir, await freePort())
 try {
-  process.stdout.write(`ready ${weir.readyMs.toFixed(0)} ms after the start of the process\n`)
-  await pace(weir.url, 300)
-  for (const rate of values.rates.split(',').map(Number))
-    report(`at ${rate} a second`, await pace(weir.url, rate), calibrate())
-  const most = Math.round(await capacity(weir.url))
-  process.stdout.write(`capacity ${most} a second\n`)
-  report('at 80 % of that', await pace(weir.url, Math.round(most * 0.8)), calibrate())
-  report('at three times that', await pace(weir.url, most * 3), calibrate())
+  await (values.kafka ? overKafka(dataDir) : embedded(dataDir))
 } finally {
-  await weir.stop()
   rmSync(dataDir, { recursive: true, force: true })
 }

@@ -2,7 +2,9 @@
  * `npm run bench:kafka`: the fraud job on a real Kafka, from the producer's send to the arrival of the decision at a
  * read_committed reader.
  *
- *   npm run bench:kafka -- --seconds 15 --rates 2000,5000 --brokers 1 --partitions 4
+ *   npm run bench:kafka -- --seconds 15 --rates 2000,5000 --brokers 1 --partitions 4 --takeovers 3
+ *
+ * A takeover: the worker that runs the slot is killed with -9 under 500 a second, while another one waits in the group.
  *
  * Open loop: records are due at even distances whatever became of those before, and a latency runs from that moment.
  * Broker, worker and this client share the machine; every block has its calibration loop beside it.
@@ -16,7 +18,7 @@ import { type AppendRecord, offset } from '../log/index.js'
 import { KafkaLog } from '../log/kafka/index.js'
 import { topicSpecs } from '../runners/topics/index.js'
 import { startKafka } from '../testing/services/index.js'
-import { freePort, startWorker } from '../testing/weir-process/index.js'
+import { freePort, startWorker, type WeirProcess } from '../testing/weir-process/index.js'
 import { calibrate } from './calibration.js'
 
 const { values } = parseArgs({
@@ -25,6 +27,7 @@ const { values } = parseArgs({
     rates: { type: 'string', default: '2000,5000' },
     brokers: { type: 'string', default: '1' },
     partitions: { type: 'string', default: '4' },
+    takeovers: { type: 'string', default: '0' },
   },
 })
 const seconds = Number(values.seconds)
@@ -33,6 +36,7 @@ const rates = values.rates.split(',').map(Number)
 
 const sentAt = new Map<number, number>()
 let latencies: number[] = []
+let lastDecisionAt = 0
 let sent = 0
 
 async function sendAt(log: KafkaLog, rate: number, forSeconds: number): Promise<void> {
@@ -78,6 +82,7 @@ async function readDecisions(log: KafkaLog, signal: AbortSignal): Promise<void> 
   while (!signal.aborted) {
     const batches = await reader.poll({ recordsMax: 10_000, bytesMax: 16 << 20, waitMsMax: millis(100) })
     const nowMs = performance.now()
+    if (batches.length > 0) lastDecisionAt = nowMs
     for (const { bytes, valueStart, valueEnd, count } of batches) {
       for (let i = 0; i < count; i++) {
         const text = bytes.toString('latin1', valueStart[i], Math.min(valueEnd[i]!, valueStart[i]! + 200))
@@ -102,6 +107,45 @@ async function whenAllDecided(): Promise<void> {
   while (sentAt.size > 0 && performance.now() < until) await new Promise(resolve => setTimeout(resolve, 10))
 }
 
+interface Timed {
+  readonly msg: string
+  readonly time: string
+}
+
+/** Milliseconds from `at` until the worker logged a line that begins so; NaN when it did not. */
+function loggedAfter(worker: WeirProcess, begins: string, at: number): string {
+  const lines = worker
+    .stderr()
+    .split('\n')
+    .filter(line => line.startsWith('{'))
+  const found = lines.map(line => JSON.parse(line) as Timed).filter(({ msg }) => msg.startsWith(begins))
+  const times = found.map(({ time }) => Date.parse(time) - at).filter(ms => ms >= 0)
+  return (times[0] ?? Number.NaN).toFixed(0)
+}
+
+/** Kills whoever runs the slot; the other one takes over. @returns the two, the new owner first */
+async function takeover(log: KafkaLog, owner: WeirProcess, other: WeirProcess): Promise<WeirProcess[]> {
+  const sending = sendAt(log, 500, 25)
+  await new Promise(resolve => setTimeout(resolve, 3_000))
+  const before = performance.now()
+  const beforeMs = Date.now()
+  await owner.kill()
+  // What the dead owner committed last arrives within a moment of its death.
+  await new Promise(resolve => setTimeout(resolve, 500))
+  const last = lastDecisionAt
+  while (lastDecisionAt === last && performance.now() - before < 60_000)
+    await new Promise(resolve => setTimeout(resolve, 5))
+  const gap = lastDecisionAt - before
+  await sending
+  await whenAllDecided()
+  process.stdout.write(
+    `takeover: first decision ${gap.toFixed(0)} ms after kill -9: the group gave the slot away after ${loggedAfter(other, 'the group has', beforeMs)}, the log was fenced and read from ${loggedAfter(other, 'the slot goes', beforeMs)} on\n`,
+  )
+  const dir = mkdtempSync(join(tmpdir(), 'weir-bench-kafka-'))
+  const again = await startWorker(kafka.brokers, dir, await freePort())
+  return [other, again]
+}
+
 const dataDir = mkdtempSync(join(tmpdir(), 'weir-bench-kafka-'))
 const kafka = await startKafka({ brokers: values.brokers === '3' ? 3 : 1 })
 const log = await KafkaLog.open({ brokers: kafka.brokers })
@@ -110,7 +154,7 @@ try {
   for (const { name, partitions: count, config } of topicSpecs({ app: 'fraud', partitions, slots: 1 })) {
     await log.createTopic(name, count, { config })
   }
-  const worker = await startWorker(kafka.brokers, dataDir, await freePort())
+  let workers = [await startWorker(kafka.brokers, dataDir, await freePort())]
   try {
     const reading = readDecisions(log, stop.signal)
     await sendAt(log, 1_000, 3)
@@ -124,10 +168,14 @@ try {
         `${String(rate).padStart(6)}/s  p50 ${quantile(0.5)}  p99 ${quantile(0.99)}  p99.9 ${quantile(0.999)}  max ${quantile(1)} ms${missing}  calibration ${calibrate().toFixed(3)} us\n`,
       )
     }
+    if (Number(values.takeovers) > 0) {
+      workers.push(await startWorker(kafka.brokers, mkdtempSync(join(tmpdir(), 'weir-bench-kafka-')), await freePort()))
+    }
+    for (let i = 0; i < Number(values.takeovers); i++) workers = await takeover(log, workers[0]!, workers[1]!)
     stop.abort()
     await reading
   } finally {
-    await worker.stop()
+    await Promise.all(workers.map(worker => worker.stop()))
   }
 } finally {
   await log.close()

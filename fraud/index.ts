@@ -3,7 +3,7 @@ export { decisionAvroFormat, decisionFormat } from './decision-format.js'
 export { defaultFeatureSet, type FeatureSet, loadFeatureSet } from './features/index.js'
 export * from './generate/index.js'
 export { defaultPolicy, loadPolicy, type Policy } from './policy/index.js'
-export { provisionalDecisions } from './provisional.js'
+export { type ProvisionalDecision, provisionalDecisions } from './provisional.js'
 export { defaultRuleSet, loadRuleSet, type RuleSet } from './rules/index.js'
 export {
   championModel,
@@ -11,5 +11,6 @@ export {
   defaultTopology,
   type FraudOptions,
   fraudTopology,
+  repeatFormat,
   repeatsTopicOf,
 } from './topology.js'

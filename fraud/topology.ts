@@ -5,7 +5,14 @@
  */
 import { type DurationMs, days, hours, minorUnitsPerMajor, minutes } from '../kernel/index.js'
 import { count, fraudShare, mean, sum, type VelocityFeatures } from '../operators/index.js'
-import { type ArrivedTransaction, type Decision, knownLabel, type Label } from '../schemas/avro/index.js'
+import {
+  type ArrivedTransaction,
+  type Decision,
+  knownLabel,
+  type Label,
+  labelCodec,
+  transactionCodec,
+} from '../schemas/avro/index.js'
 import {
   type DecideFunction,
   type ModelReference,
@@ -15,6 +22,7 @@ import {
   type SourceFormat,
   type Stream,
   type Topology,
+  toJson,
   topology,
 } from '../topology/index.js'
 import { transactionFeatures } from './calendar-step.js'
@@ -48,14 +56,22 @@ export function fraudTopology(options: FraudOptions): Topology {
   const app = topology(options.app)
   const labels =
     options.labels &&
-    app.source('labels', options.labels, {
-      eventTime: label => label.event_time,
-      outOfOrderness: days(30),
-      role: 'labels',
-    })
+    app
+      .source('labels', options.labels, {
+        eventTime: label => label.event_time,
+        outOfOrderness: days(30),
+        role: 'labels',
+        partitionedBy: { key: 'customer', keyOf: label => label.customer_id },
+      })
+      .codec(labelCodec)
   const arrived = app
-    .source('transactions', options.transactions, { eventTime: t => t.event_time, outOfOrderness: minutes(10) })
-    .keyBy('by-customer', t => t.customer_id)
+    .source('transactions', options.transactions, {
+      eventTime: t => t.event_time,
+      outOfOrderness: minutes(10),
+      partitionedBy: { key: 'customer', keyOf: t => t.customer_id },
+    })
+    .codec(transactionCodec)
+    .keyBy('by-customer', t => t.customer_id, 'customer')
   const identity = {
     idOf: (t: ArrivedTransaction) => t.transaction_id,
     fingerprintOf: [
@@ -68,13 +84,13 @@ export function fraudTopology(options: FraudOptions): Topology {
   const payments = options.repeats
     ? splitRepeats(options.app, arrived.dedupeSplit('dedupe', identity), options.repeats)
     : arrived.dedupe('dedupe', identity)
-  const known = payments.flatMap('known-labels', knownLabels)
-  const allLabels = labels ? known.merge('all-labels', labels) : known
-  const terminalLabels = allLabels.keyBy('labels-by-terminal', label => label.terminal_id)
+  const known = payments.flatMap('known-labels', knownLabels).codec(labelCodec)
+  const allLabels = labels ? known.merge('all-labels', labels).codec(labelCodec) : known
+  const terminalLabels = allLabels.keyBy('labels-by-terminal', label => label.terminal_id, 'terminal')
 
   const byCustomer = payments
     .via<ArrivedTransaction>('calendar', transactionFeatures(featureSet))
-    .keyBy('customer-key', t => t.customer_id)
+    .keyBy('customer-key', t => t.customer_id, 'customer')
     // also without features: it tells which transactions are late
     .velocity('customer', { amount: t => t.amount_minor }, velocityFeatures(featureSet, 'customer'), {
       lateness,
@@ -85,7 +101,7 @@ export function fraudTopology(options: FraudOptions): Topology {
     Object.keys(terminalFeatures).length === 0
       ? byCustomer
       : byCustomer
-          .keyBy('terminal-key', t => t.terminal_id)
+          .keyBy('terminal-key', t => t.terminal_id, 'terminal')
           .velocity('terminal', { amount: t => t.amount_minor }, terminalFeatures, {
             lateness,
             labels: {
@@ -115,6 +131,10 @@ function splitRepeats<S>(
 
 /** Internal: one record for each repeated transaction, for the edge that waits for it. */
 export const repeatsTopicOf = (app: string): string => `weir.${app}.repeats`
+
+/** Repeats as JSON, keyed by customer. */
+export const repeatFormat = (): SinkFormat<Repeat<ArrivedTransaction>> =>
+  toJson<Repeat<ArrivedTransaction>>('repeat', repeat => repeat.record.customer_id)
 
 function knownLabels(t: ArrivedTransaction): readonly Label[] {
   const label = knownLabel(t)

@@ -87,6 +87,11 @@ export class ByteWriter {
   string(value: string): void {
     const byteLength = Buffer.byteLength(value)
     this.varint(byteLength)
+    this.utf8(value, byteLength)
+  }
+
+  /** Without its length. @param byteLength of `value` as UTF-8 */
+  utf8(value: string, byteLength: number): void {
     this.reserve(byteLength).write(value, this.#length, 'utf8')
     this.#length += byteLength
   }
@@ -177,7 +182,10 @@ export class ByteReader {
   }
 
   string(): string {
-    const count = this.varint()
+    return this.utf8(this.varint())
+  }
+
+  utf8(count: number): string {
     const at = this.#advance(count)
     return this.#buffer.toString('utf8', at, at + count)
   }

@@ -48,6 +48,7 @@ export const errorTable = {
     'never',
     'keep state before score: a score is not in the log, so state must not depend on it (I3)',
   ),
+  HOP_PATHS: entry('user', 'never', 'let all rows of a scored stream take the same way, or run it in one slot'),
   SECOND_SCORE: entry('user', 'never', 'score once in a topology; run a second model in a topology of its own'),
   UNKNOWN_MODEL: entry('user', 'never', 'register the model, or pass --model path/NAME.onnx with NAME.json beside it'),
   UNKNOWN_TOPIC: entry('user', 'never', 'create the topic first: weir topics create'),
@@ -65,6 +66,7 @@ export const errorTable = {
   STATE_KEY_TOO_LONG: entry('data', 'never', 'keep keys and sub-keys of state within 65,535 bytes'),
   TIMER_LIMIT: entry('user', 'never', 'register fewer timers a key'),
   STATE_FORMAT: entry('user', 'never', 'use the Weir version that wrote this directory, or a newer one'),
+  HOP_CORRUPT: entry('external', 'never', 'restore the topic; Weir cannot tell which record is missing'),
   JOURNAL_CORRUPT: entry(
     'external',
     'never',

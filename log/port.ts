@@ -48,6 +48,7 @@ export interface RecordBatch extends TopicPartition {
   readonly valueEnd: Int32Array
   /** When the log took the record, ms since the epoch; absent where the log has no clock (files). */
   readonly timestampMs?: Float64Array
+  /** Absent where the log knows that none of the records has headers. */
   headersOf?(index: number): readonly Header[]
   /** Position after this batch, past gaps that are known. */
   readonly nextOffset: Offset

@@ -33,12 +33,28 @@ export const RowFlag = {
   repeated: 4,
   /** A repeat that differs from the first. */
   conflicting: 8,
+  /** It lies in a partition that its key does not belong to; gone once it was read where it belongs. */
+  astray: 16,
 } as const
 
 export interface SourcePosition {
   readonly topic: string
   readonly partition: number
   readonly offset: number
+}
+
+/** What a row carries that has been sent from slot to slot (exchange/FORMAT.md). */
+export interface HopTag {
+  /** Where the slot that has it now has read it. */
+  readonly read: SourcePosition
+  /** The partition in which its record was first processed: there it comes back to. */
+  readonly home: number
+  /** Its place among the rows that left this home, from 0 without a gap; -1: nobody waits for it. */
+  readonly sequence: number
+  /** Which input of the step behind the hop it is for. */
+  readonly port: number
+  /** With `last` the sequence number is done with; with `skip` as well, and no row is left of the record. */
+  readonly part: 'last' | 'more' | 'skip'
 }
 
 /**
@@ -59,7 +75,12 @@ export interface Row {
   source: SourcePosition
   /** When the log took the record, ms; NaN where the log has no clock. */
   loggedAtMs: number
+  /** null while the row has not been sent from one slot to another. */
+  hop: HopTag | null
 }
+
+/** Where this slot has read the row: by this position it is left out of an epoch (I7). */
+export const readAt = (row: Row): SourcePosition => row.hop?.read ?? row.source
 
 export interface RowOutput {
   /** @returns false when full */
@@ -97,6 +118,10 @@ export interface OperatorSpec {
   readonly stateful: boolean
   /** True when it hands on the very rows that it gets (filter, velocity, dedupe): the key then holds behind it too. */
   readonly passesRows?: boolean
+  /** Keyed by the row itself, whatever its stream is keyed by: the engine's own steps. */
+  readonly keyOfRow?: (row: Row) => string
+  /** Rows may come out in a later epoch than the one that has read them: an exclusion (I7) then holds for its output. */
+  readonly holdsRows?: boolean
   /** Feature columns that this step fills, by name. */
   readonly features: readonly string[]
   /** Parameters as plain JSON: part of the topology fingerprint and of `weir describe`. */

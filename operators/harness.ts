@@ -165,6 +165,7 @@ export class Harness {
       score: Number.NaN,
       source: { topic: 'input', partition: 0, offset: this.#ordinal++ },
       loggedAtMs: Number.NaN,
+      hop: null,
     }
     this.#key = key
     let result: Row | undefined

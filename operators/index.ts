@@ -1,11 +1,13 @@
 export { filter, filterFlags, flatMap, map, mapRow, withFeatures } from './basic/index.js'
 export {
+  type HopTag,
   type Operator,
   type OperatorSpec,
   type Output,
   type Row,
   RowFlag,
   type RowOutput,
+  readAt,
   type SourcePosition,
   type StepContext,
   type StepRuntime,
@@ -18,6 +20,22 @@ export {
   dedupeCodec,
   type RememberedId,
 } from './dedupe/index.js'
+export {
+  answer,
+  decodeHeader,
+  decodeRow,
+  encodeHeader,
+  encodeRow,
+  forPort,
+  type HopHeader,
+  jsonCodec,
+  number,
+  partitionOfKey,
+  type RowFormat,
+  resequence,
+  route,
+  skips,
+} from './exchange/index.js'
 export { type ProcessContext, type ProcessSpec, process } from './process/index.js'
 export {
   type Aggregate,

@@ -26,6 +26,7 @@ const rowOf = (...features: number[]): Row => ({
   score: 0.123,
   source: { topic: 't', partition: 0, offset: 0 },
   loggedAtMs: Number.NaN,
+  hop: null,
 })
 
 async function open(

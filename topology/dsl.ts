@@ -26,8 +26,9 @@ import {
   velocity,
   withFeatures,
 } from '../operators/index.js'
+import type { StateCodec } from '../state/index.js'
 import type { SinkFormat, SourceFormat } from './formats.js'
-import { type DecideFunction, Graph, type SinkNode, type SourceNode } from './graph.js'
+import { type DecideFunction, Graph, type PartitionKey, type SinkNode, type SourceNode } from './graph.js'
 
 /** Starts a topology. @param app names its topics, group and journal */
 export function topology(app: string): Topology {
@@ -40,6 +41,11 @@ export interface SourceOptions<T> {
   readonly outOfOrderness?: DurationMs
   /** In-epoch order (I3): control before labels before data. */
   readonly role?: 'control' | 'labels' | 'data'
+  /**
+   * The key by which producers place records in partitions, as Kafka's Java client does. With several slots a step keyed by
+   * it runs where the record is read; without it every keyed step has the record sent to another slot first.
+   */
+  readonly partitionedBy?: PartitionKey<T>
 }
 
 const rankOf = { control: 0, labels: 1, data: 2 } as const
@@ -61,6 +67,7 @@ export class Topology {
       eventTime: options.eventTime as SourceNode['eventTime'],
       outOfOrderness: options.outOfOrderness ?? minutes(10),
       rank: rankOf[options.role ?? 'data'],
+      ...(options.partitionedBy && { partitionedBy: options.partitionedBy as PartitionKey<unknown> }),
     }
     this.graph.add(node)
     return new Stream<T>(this.graph, topic)
@@ -99,6 +106,12 @@ export class Stream<T, F extends string = never> {
     return new Stream<U, F | G>(this.graph, name, [...this.features, ...spec.features])
   }
 
+  /** How values become bytes where they have to leave for another slot; without it as JSON. */
+  codec(codec: StateCodec<T>): this {
+    this.graph.setCodec(this.step, codec as StateCodec<unknown>)
+    return this
+  }
+
   map<U>(name: string, apply: (value: T) => U): Stream<U, F> {
     return this.via<U>(name, map(apply))
   }
@@ -132,8 +145,9 @@ export class Stream<T, F extends string = never> {
     return this.filter(name, select)
   }
 
-  keyBy(name: string, keyOf: (value: T) => string): KeyedStream<T, F> {
-    this.graph.add({ kind: 'keyBy', name, input: this.step, keyOf: keyOf as (value: unknown) => string })
+  /** @param key what the key stands for, where other streams have the same: `partitionedBy` and `keyBy` meet by it */
+  keyBy(name: string, keyOf: (value: T) => string, key = name): KeyedStream<T, F> {
+    this.graph.add({ kind: 'keyBy', name, input: this.step, keyOf: keyOf as (value: unknown) => string, key })
     return new KeyedStream<T, F>(this.graph, name, this.features)
   }
 

@@ -3,8 +3,16 @@
  * Declaration order is a topological order by construction, so nothing here needs sorting.
  */
 import { assertNever, type DurationMs, type EventTimeMs, WeirError } from '../kernel/index.js'
-import type { OperatorSpec, Row } from '../operators/index.js'
+import type { OperatorSpec, Row, RowFormat } from '../operators/index.js'
+import type { StateCodec } from '../state/index.js'
 import type { SinkFormat, SourceFormat } from './formats.js'
+
+/** How the records of a topic are spread over its partitions: by murmur2 of this key. */
+export interface PartitionKey<T> {
+  /** What the key stands for, as `keyBy` names it. */
+  readonly key: string
+  readonly keyOf: (value: T) => string
+}
 
 export interface SourceNode {
   readonly kind: 'source'
@@ -15,6 +23,9 @@ export interface SourceNode {
   readonly outOfOrderness: DurationMs
   /** In-epoch order of sources (I3): lower first, then declaration order. Control 0, labels 1, data 2. */
   readonly rank: number
+  readonly partitionedBy?: PartitionKey<unknown>
+  /** Reads what a hop of the same plan has written. */
+  readonly hop?: HopNode
 }
 
 export interface KeyByNode {
@@ -22,6 +33,8 @@ export interface KeyByNode {
   readonly name: string
   readonly input: string
   readonly keyOf: (value: unknown) => string
+  /** What the key stands for: streams with the same name here are keyed alike. */
+  readonly key: string
 }
 
 export interface OperatorNode {
@@ -84,13 +97,35 @@ export interface SinkNode {
   readonly counter: string
 }
 
-export type GraphNode = SourceNode | KeyByNode | OperatorNode | ScoreNode | DecideNode | SinkNode
+/**
+ * Sends rows to the slots that they belong to, through a topic of the plan's own. Only plans of several slots have such.
+ * - `key`: to the partition of the key that the step behind it asks for;
+ * - `home`: back to the partition in which the record was processed first;
+ * - `rekey`: to the partition in which the record should have been.
+ */
+export interface HopNode {
+  readonly kind: 'hop'
+  readonly name: string
+  /** By port of the step behind. */
+  readonly inputs: readonly string[]
+  readonly route: 'key' | 'home' | 'rekey'
+  /** The step behind it. */
+  readonly step: string
+  readonly topic: string
+  readonly partitions: number
+  /** By input; none for `home`. */
+  readonly keys: readonly ((value: unknown) => string)[]
+  readonly format: RowFormat
+}
+
+export type GraphNode = SourceNode | KeyByNode | OperatorNode | ScoreNode | DecideNode | SinkNode | HopNode
 
 export function inputsOf(node: GraphNode): readonly string[] {
   switch (node.kind) {
     case 'source':
       return []
     case 'operator':
+    case 'hop':
       return node.inputs
     case 'keyBy':
     case 'score':
@@ -111,6 +146,7 @@ const stepName = /^[a-z][a-z0-9.-]{0,59}$/
 export class Graph {
   readonly app: string
   readonly #nodes = new Map<string, GraphNode>()
+  readonly #codecs = new Map<string, StateCodec<unknown>>()
 
   constructor(app: string) {
     this.app = app
@@ -132,5 +168,20 @@ export class Graph {
 
   get(name: string): GraphNode | undefined {
     return this.#nodes.get(name)
+  }
+
+  /** How the values of a step's output become bytes, where they have to leave for another slot. */
+  setCodec(step: string, codec: StateCodec<unknown>): void {
+    this.#codecs.set(step, codec)
+  }
+
+  /** undefined: nobody has said; then it is JSON. */
+  codecOf(step: string): StateCodec<unknown> | undefined {
+    const declared = this.#codecs.get(step)
+    if (declared !== undefined) return declared
+    const node = this.#nodes.get(step)
+    const handsOn =
+      node?.kind === 'keyBy' || node?.kind === 'score' || (node?.kind === 'operator' && node.spec.passesRows)
+    return handsOn ? this.codecOf(inputsOf(node)[0]!) : undefined
   }
 }

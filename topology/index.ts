@@ -1,4 +1,4 @@
-export { describeMermaid, describeText } from './describe.js'
+export { commitsOf, describeHops, describeMermaid, describeText, type HopDescription } from './describe.js'
 export {
   type FeaturesOf,
   KeyedStream,
@@ -10,6 +10,7 @@ export {
   type Topology,
   topology,
 } from './dsl.js'
+export type { Placement } from './exchange.js'
 export { type EgressStamp, json, type RecordEncoder, type SinkFormat, type SourceFormat, toJson } from './formats.js'
 export {
   type BoundDecide,
@@ -18,12 +19,14 @@ export {
   type DecideNode,
   type Graph,
   type GraphNode,
+  type HopNode,
   inputsOf,
   type KeyByNode,
   type ModelIdentity,
   type OperatorNode,
+  type PartitionKey,
   type ScoreNode,
   type SinkNode,
   type SourceNode,
 } from './graph.js'
-export { compile, describeGraph, type KeyOf, type Plan, type StepDescription } from './plan.js'
+export { compile, describeSteps, type KeyOf, type Plan, type StepDescription } from './plan.js'

@@ -5,7 +5,16 @@
  * changes one bumps a parameter or drains first (docs/decisions/0003).
  */
 import { assertNever, sha256Hex, WeirError } from '../kernel/index.js'
-import { type Graph, type GraphNode, inputsOf, type KeyByNode, type SinkNode, type SourceNode } from './graph.js'
+import { cut, type Placement } from './exchange.js'
+import {
+  type Graph,
+  type GraphNode,
+  type HopNode,
+  inputsOf,
+  type KeyByNode,
+  type SinkNode,
+  type SourceNode,
+} from './graph.js'
 
 export type KeyOf = (value: unknown) => string
 
@@ -16,6 +25,13 @@ export interface Plan {
   /** In in-epoch order (I3). */
   readonly sources: readonly SourceNode[]
   readonly sinks: readonly SinkNode[]
+  /** Ways from slot to slot; none with one slot. */
+  readonly hops: readonly HopNode[]
+  readonly placement: Placement
+  /** Steps behind one hop more are one stage further on: each has a watermark of its own. */
+  readonly stages: number
+  /** 0 where nothing is said. */
+  readonly stageOf: ReadonlyMap<string, number>
   /** Feature columns of a row, in the order in which the steps declare them. */
   readonly featureNames: readonly string[]
   readonly modelNames: readonly string[]
@@ -26,55 +42,71 @@ export interface Plan {
   readonly fingerprint: string
 }
 
-/** @throws WeirError EMPTY_TOPOLOGY, UNKEYED_STATE, STATE_AFTER_SCORE, DUPLICATE_FEATURE */
-export function compile(graph: Graph): Plan {
+const oneSlot: Placement = { slots: 1, partitions: 1 }
+
+/**
+ * With one slot every key is at hand; with more the plan is cut where keys part ways (exchange.ts).
+ * @throws WeirError EMPTY_TOPOLOGY, UNKEYED_STATE, STATE_AFTER_SCORE, SECOND_SCORE, DUPLICATE_FEATURE, DUPLICATE_STEP, HOP_PATHS
+ */
+export function compile(graph: Graph, placement: Placement = oneSlot): Plan {
+  const keyBys = checked(graph)
+  const { steps, stages } =
+    placement.slots === 1 ? { steps: graph.nodes, stages: new Map<string, number>() } : cut(graph, keyBys, placement)
+  return {
+    app: graph.app,
+    steps,
+    sources: steps.filter(node => node.kind === 'source').sort((a, b) => a.rank - b.rank),
+    sinks: steps.filter(node => node.kind === 'sink'),
+    hops: steps.filter(node => node.kind === 'hop'),
+    placement,
+    stages: 1 + Math.max(0, ...stages.values()),
+    stageOf: stages,
+    featureNames: featuresOf(graph.nodes),
+    modelNames: steps.filter(node => node.kind === 'score').map(node => node.modelName),
+    keys: new Map([...keyBys].map(([step, keys]) => [step, keys.map(key => key.keyOf)])),
+    statefulEnd: steps.findLastIndex(node => node.kind === 'operator' && node.spec.stateful) + 1,
+    fingerprint: sha256Hex(JSON.stringify(describeSteps(steps))).slice(0, 32),
+  }
+}
+
+/** @returns of each stateful step: what its inputs are keyed by */
+function checked(graph: Graph): ReadonlyMap<string, readonly KeyByNode[]> {
   const steps = graph.nodes
-  const sources = steps.filter(node => node.kind === 'source').sort((a, b) => a.rank - b.rank)
-  const sinks = steps.filter(node => node.kind === 'sink')
-  if (sources.length === 0 || sinks.length === 0) {
-    throw new WeirError(
-      'EMPTY_TOPOLOGY',
-      `topology '${graph.app}' has ${sources.length} sources, ${sinks.length} sinks`,
-    )
+  const sources = steps.filter(node => node.kind === 'source').length
+  const sinks = steps.filter(node => node.kind === 'sink').length
+  if (sources === 0 || sinks === 0) {
+    throw new WeirError('EMPTY_TOPOLOGY', `topology '${graph.app}' has ${sources} sources, ${sinks} sinks`)
   }
   const scores = steps.filter(node => node.kind === 'score')
   if (scores.length > 1) {
     throw new WeirError('SECOND_SCORE', `steps ${scores.map(node => `'${node.name}'`).join(' and ')} both score`)
   }
   const scored = descendants(steps, node => node.kind === 'score' || node.kind === 'decide')
-  const keys = new Map<string, readonly KeyOf[]>()
-  let statefulEnd = 0
-  steps.forEach((node, index) => {
-    if (node.kind !== 'operator' || !node.spec.stateful) return
+  const keys = new Map<string, readonly KeyByNode[]>()
+  for (const node of steps) {
+    if (node.kind !== 'operator' || !node.spec.stateful) continue
     keys.set(
       node.name,
-      node.inputs.map(input => keyByOf(graph, node.name, input).keyOf),
+      node.inputs.map(input => keyByOf(graph, node.name, input)),
     )
     if (scored.has(node.name)) {
       throw new WeirError('STATE_AFTER_SCORE', `step '${node.name}' keeps state behind a score or a decision`)
     }
-    statefulEnd = index + 1
-  })
-  const featureNames: string[] = []
+  }
+  return keys
+}
+
+/** @throws WeirError DUPLICATE_FEATURE */
+function featuresOf(steps: readonly GraphNode[]): readonly string[] {
+  const names: string[] = []
   for (const node of steps) {
     if (node.kind !== 'operator') continue
     for (const feature of node.spec.features) {
-      if (featureNames.includes(feature))
-        throw new WeirError('DUPLICATE_FEATURE', `two steps compute feature '${feature}'`)
-      featureNames.push(feature)
+      if (names.includes(feature)) throw new WeirError('DUPLICATE_FEATURE', `two steps compute feature '${feature}'`)
+      names.push(feature)
     }
   }
-  return {
-    app: graph.app,
-    steps,
-    sources,
-    sinks,
-    featureNames,
-    modelNames: steps.filter(node => node.kind === 'score').map(node => node.modelName),
-    keys,
-    statefulEnd,
-    fingerprint: sha256Hex(JSON.stringify(describeGraph(graph))).slice(0, 32),
-  }
+  return names
 }
 
 /** The keyBy that an input's rows are keyed by: a key survives steps that hand rows on, and is lost at new values. */
@@ -101,9 +133,9 @@ export interface StepDescription {
   readonly parameters: Readonly<Record<string, unknown>>
 }
 
-/** The graph as plain JSON, in a fixed order: for `weir describe` and the fingerprint. */
-export function describeGraph(graph: Graph): readonly StepDescription[] {
-  return graph.nodes.map(node => ({
+/** A plan's steps as plain JSON, in a fixed order: for `weir describe` and the fingerprint. */
+export function describeSteps(steps: readonly GraphNode[]): readonly StepDescription[] {
+  return steps.map(node => ({
     step: node.name,
     kind: node.kind === 'operator' ? node.spec.kind : node.kind,
     inputs: inputsOf(node),
@@ -116,6 +148,8 @@ function parametersOf(node: GraphNode): Readonly<Record<string, unknown>> {
   switch (node.kind) {
     case 'source':
       return { topic: node.topic, format: node.format.name, out_of_orderness_ms: node.outOfOrderness, rank: node.rank }
+    case 'hop':
+      return { topic: node.topic, route: node.route, codecs: node.format.codecs.map(c => `${c.name}@${c.version}`) }
     case 'keyBy':
       return {}
     case 'operator':

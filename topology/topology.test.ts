@@ -9,7 +9,7 @@ import { f64Codec, intCodec, type StateCodec, type ValueState } from '../state/i
 import { describeMermaid, describeText } from './describe.js'
 import { modelNamed, type Topology, topology } from './dsl.js'
 import { json, toJson } from './formats.js'
-import { compile, describeGraph } from './plan.js'
+import { compile, describeSteps } from './plan.js'
 
 interface Payment {
   readonly who: string
@@ -217,7 +217,7 @@ describe('a description', () => {
     .to('alerts.v1', out)
 
   it('as text names steps, kinds, inputs and features', () => {
-    const lines = describeText(app.graph).split('\n')
+    const lines = describeText(compile(app.graph)).split('\n')
     assert.equal(lines[0], 'topology described')
     assert.match(lines[3] ?? '', /^ {2}spending +velocity +<- by-who$/)
     assert.match(lines[4] ?? '', /^ +n_1day$/)
@@ -225,9 +225,9 @@ describe('a description', () => {
   })
 
   it('as mermaid has a node for each step and an edge for each input', () => {
-    const text = describeMermaid(app.graph)
+    const text = describeMermaid(compile(app.graph))
     assert.equal(text.split('\n').filter(line => line.includes('-->')).length, 3)
-    for (const { step } of describeGraph(app.graph)) assert.ok(text.includes(step), step)
+    for (const { step } of describeSteps(app.graph.nodes)) assert.ok(text.includes(step), step)
   })
 })
 

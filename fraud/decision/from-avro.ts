@@ -1,15 +1,21 @@
 /** A decision back from its Avro value: for the view and the tools that read `decisions`. */
-import { eventTime, messageOf, WeirError } from '../../kernel/index.js'
+import { type EventTimeMs, eventTime, messageOf, WeirError } from '../../kernel/index.js'
 import type { Decision } from '../../schemas/avro/index.js'
 import { framingBytes, parseSchema, schemaText } from '../../schemas/registry/index.js'
 
-type InAvro = Omit<Decision, 'features'> & { readonly features: Readonly<Record<string, number>> }
+/** With what was added when it left. */
+export type StampedDecision = Decision & {
+  readonly decided_at: EventTimeMs
+  readonly timings_us: Readonly<Record<string, number>>
+}
+
+type InAvro = Omit<StampedDecision, 'features'> & { readonly features: Readonly<Record<string, number>> }
 
 /**
  * A reader of values that AvroDecisionEncoder wrote with this version's schema.
  * It throws WeirError MALFORMED_RECORD for anything else.
  */
-export function decisionFromAvro(): (value: Buffer) => Decision {
+export function decisionFromAvro(): (value: Buffer) => StampedDecision {
   const type = parseSchema(schemaText('decision'))
   return value => {
     try {

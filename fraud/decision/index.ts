@@ -1,6 +1,6 @@
 export { AvroDecisionEncoder, type AvroDecisionEncoderOptions } from './decision-avro.js'
 export { DecisionEncoder, type DecisionEncoderOptions } from './decision-json.js'
-export { decisionLines } from './decision-lines.js'
+export { decisionLines } from './decision-line.js'
 export { explainDecision } from './explain.js'
 export { decisionFromAvro } from './from-avro.js'
 export { decisionFromJson } from './from-json.js'

@@ -28,6 +28,7 @@ const rowOf = (features: number[]): Row => ({
   score: Number.NaN,
   source: { topic: 'transactions', partition: 0, offset: 0 },
   loggedAtMs: Number.NaN,
+  hop: null,
 })
 
 const columns = Int32Array.from({ length: 15 }, (_, i) => i)

@@ -132,7 +132,9 @@ export function pushBatches(cursor: Cursor, into: RecordBatch[]): void {
       valueStart: run.valueStart.subarray(from, to),
       valueEnd: run.valueEnd.subarray(from, to),
       timestampMs: run.timestampMs.subarray(from, to),
-      headersOf: (index: number): readonly Header[] => headersAt(run.bytes, run.headersStart[from + index]!),
+      ...(run.hasHeaders && {
+        headersOf: (index: number): readonly Header[] => headersAt(run.bytes, run.headersStart[from + index]!),
+      }),
       nextOffset: offset(last ? cursor.position : nextOf(run, to)),
     })
   }

@@ -113,6 +113,12 @@ export class KafkaLog implements Log, LogProducer, LogTrimmer {
     return { earliest: offset(earliest), latest: offset(latest) }
   }
 
+  /** The offset after the last record that is replicated, those of open transactions included: never below `range`'s. */
+  async end(at: TopicPartition): Promise<Offset> {
+    this.#assertOpen()
+    return offset(await this.#list(this.#settings.prefix + at.topic, at.partition, latestOffset, false))
+  }
+
   async reader(from: readonly Position[]): Promise<KafkaReader> {
     this.#assertOpen()
     const { prefix } = this.#settings
@@ -167,9 +173,9 @@ export class KafkaLog implements Log, LogProducer, LogTrimmer {
     await this.#cluster.close()
   }
 
-  #list(name: string, partition: number, timestamp: number): Promise<number> {
+  #list(name: string, partition: number, timestamp: number, committedOnly = true): Promise<number> {
     return this.#cluster.atLeader(name, partition, async (connection, { epoch }) => {
-      const args = { topic: name, partition, leaderEpoch: epoch, timestamp, committedOnly: true }
+      const args = { topic: name, partition, leaderEpoch: epoch, timestamp, committedOnly }
       const { errorCode, offset: found } = await connection.request(listOffsets, args)
       return checked(errorCode, `the range of ${keyOf(name, partition)}`, found)
     })

@@ -2,13 +2,13 @@ import { systemClock } from '../../kernel/index.js'
 import { WeirClient } from '../client/index.js'
 import { numberOf } from '../config/index.js'
 import { examine, type Finding } from '../doctor/index.js'
-import { addressOf, configOf, settingFlags } from './settings.js'
+import { addressOf, configOf, kafkaFlags } from './settings.js'
 import { parseFlags, type Verb } from './verb.js'
 
 const help = `usage: weir doctor [--json] [flags of weir up]
 
 Checks what \`weir up\` needs, with the same configuration: Node.js, native modules, the model's files, the port, the data
-directory (writable, not in use, with space) and the clock. One line each: ok, warn or fail, what was found, what to do.
+directory (writable, not in use, with space) and the clock; brokers, topics and schema registry where they are configured. One line each: ok, warn or fail, what was found, what to do.
 Exit code 1 when something fails. A directory that no process has open is opened for a moment.
 
   --json              as JSON
@@ -23,7 +23,7 @@ export const doctorVerb: Verb = {
   name: 'doctor',
   help,
   run: async (args, io) => {
-    const values = parseFlags(args, { ...settingFlags, json: { type: 'boolean' } })
+    const values = parseFlags(args, { ...kafkaFlags, json: { type: 'boolean' } })
     const config = configOf(values)
     const weirAnswers = numberOf(config, 'http.port') !== 0 && (await answers(addressOf(config)))
     const findings: Finding[] = []

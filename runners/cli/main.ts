@@ -14,6 +14,10 @@ const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb
     summary: 'runs slots of the Kafka deployment, as a member of its group',
     load: async () => (await import('./worker.js')).workerVerb,
   },
+  edge: {
+    summary: 'the HTTP edge of the Kafka deployment',
+    load: async () => (await import('./edge.js')).edgeVerb,
+  },
   topics: {
     summary: 'creates and verifies the Kafka topics of a deployment',
     load: async () => (await import('./topics.js')).topicsVerb,

@@ -1,8 +1,8 @@
 import { isWeirError, WeirError } from '../../kernel/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import { textOf } from '../config/index.js'
-import { comparedSettings, differences, type TopicSpec, topicSpecs } from '../topics/index.js'
-import { kafkaAccess } from '../worker/index.js'
+import { comparedSettings, differences, edgesDefault, type TopicSpec, topicSpecs } from '../topics/index.js'
+import { hopTopicsOf, kafkaAccess } from '../worker/index.js'
 import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { parseArguments, type Verb, wholeNumber } from './verb.js'
 
@@ -13,6 +13,7 @@ where there are three brokers.
 
   --partitions N      of transactions, labels, decisions and dead letters; default 8
   --slots N           how many slots share the work: partitions of the journal; default 1
+  --edges N           how many HTTP edges run at once: partitions of their replies; default 4
   --app NAME          name of the deployment (WEIR_APP)
   --json              what was found, as JSON
 ${kafkaHelp}
@@ -27,17 +28,26 @@ export const topicsVerb: Verb = {
   run: async (args, io) => {
     const { values, operands } = parseArguments(
       args,
-      { ...kafkaFlags, partitions: { type: 'string' }, slots: { type: 'string' }, json: { type: 'boolean' } },
+      {
+        ...kafkaFlags,
+        partitions: { type: 'string' },
+        slots: { type: 'string' },
+        edges: { type: 'string' },
+        json: { type: 'boolean' },
+      },
       ['create'],
     )
     if (operands[0] !== 'create') throw new WeirError('USAGE', `'${operands[0]}' is not create`)
     const partitions = wholeNumber(values, 'partitions', { min: 1, max: 1_024, fallback: 8 })
     const slots = wholeNumber(values, 'slots', { min: 1, max: partitions, fallback: 1 })
+    const edges = wholeNumber(values, 'edges', { min: 1, max: 1_024, fallback: edgesDefault })
     const config = configOf(values)
     const log = await KafkaLog.open(kafkaAccess(config))
     try {
       const wrong: string[] = []
-      for (const spec of topicSpecs({ app: textOf(config, 'app'), partitions, slots })) {
+      const app = textOf(config, 'app')
+      const hops = hopTopicsOf(app, { slots, partitions })
+      for (const spec of topicSpecs({ app, partitions, slots, edges, hops })) {
         const { created, found } = await createOrVerify(log, spec)
         wrong.push(...found)
         if (values.json === true) continue

@@ -3,7 +3,7 @@ import { assertNever, systemClock } from '../../kernel/index.js'
 import { type Config, durationOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
 import { EmbeddedEngine, type EngineEvent, playTraffic, type RetentionTimes } from '../up/index.js'
 import { configOf, settingFlags, settingHelp } from './settings.js'
-import { parseFlags, type Verb, type VerbIo, wholeNumber } from './verb.js'
+import { aborted, parseFlags, type Verb, wholeNumber } from './verb.js'
 
 const help = `usage: weir up [flags]
 
@@ -95,6 +95,9 @@ function logEvent(logger: Logger, event: EngineEvent): void {
     case 'model-failed':
       logger.error({ rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
       return
+    case 'held-back':
+      logger.warn({ rows: event.rows }, 'too many rows are under way through other slots; new records wait')
+      return
     case 'retention-failed':
       logger.error({ code: event.code }, 'retention failed and is tried again; the log keeps growing meanwhile')
       return
@@ -104,11 +107,6 @@ function logEvent(logger: Logger, event: EngineEvent): void {
     default:
       assertNever(event)
   }
-}
-
-function aborted(io: VerbIo): Promise<void> {
-  if (io.signal.aborted) return Promise.resolve()
-  return new Promise(resolve => io.signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
 function greeting(url: string, dataDir: string): string {

@@ -23,6 +23,12 @@ export interface Verb {
   run(args: readonly string[], io: VerbIo): Promise<number>
 }
 
+/** Until the verb is told to stop. */
+export function aborted(io: VerbIo): Promise<void> {
+  if (io.signal.aborted) return Promise.resolve()
+  return new Promise(resolve => io.signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
 export type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>
 
 /** Parses a verb's flags. @throws WeirError USAGE */

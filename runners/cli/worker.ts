@@ -104,9 +104,15 @@ function logSlotEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
     case 'model-failed':
       logger.error({ slot, rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
       return
+    case 'held-back':
+      logger.warn({ slot, rows: event.rows }, 'too many rows are under way through other slots; new records wait')
+      return
     case 'registry':
       if (event.answers) logger.info({ slot }, 'the schema registry answers again')
       else logger.warn({ slot }, 'the schema registry does not answer; records wait for it')
+      return
+    case 'replies-lost':
+      logger.warn({ slot, replies: event.count, reason: event.message }, 'edges were not told; they answer 202')
       return
     case 'failed':
       logger.warn({ slot, code: event.code }, 'the slot failed and begins anew from the committed position')

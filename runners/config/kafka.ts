@@ -112,4 +112,15 @@ export const kafkaSettings = [
     kafka: true,
     about: 'put before topics, group, transactional ids and subjects: one for each tenant',
   },
+  {
+    key: 'edge.reply_partition',
+    env: 'WEIR_EDGE_REPLY_PARTITION',
+    flag: 'reply-partition',
+    kind: 'number',
+    fallback: undefined,
+    min: 0,
+    max: 1_023,
+    kafka: true,
+    about: 'weir edge: its partition of decisions.replies; default any',
+  },
 ] as const satisfies readonly Setting[]

@@ -3,6 +3,7 @@ import type { Clock } from '../../kernel/index.js'
 import { type Config, numberOf, optionalTextOf, settings, textOf, unknownVariables } from '../config/index.js'
 import { type Finding, finding, ok, type Verdict, warn } from './check.js'
 import { checkClock, checkOwner, checkSpace, checkWritable, type DataDirFacts, lookInside } from './data-dir.js'
+import { checkKafka, checkRegistry } from './kafka.js'
 import { checkNode, checkPort, checkRocksDb } from './machine.js'
 import { checkModel, checkOnnxRuntime } from './model.js'
 
@@ -34,6 +35,10 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Finding, 
     return checkOwner(dataDir, facts, weirAnswers)
   })
   yield await finding('disk space', () => checkSpace(dataDir))
+  if (optionalTextOf(config, 'kafka.brokers') !== undefined) {
+    yield await finding('kafka', () => checkKafka(config))
+    yield await finding('schema registry', () => checkRegistry(config, clock))
+  }
   yield await finding('clock', () => checkClock(clock.nowMs(), facts.newestMs))
 }
 

@@ -237,6 +237,8 @@ function inWords(event: SlotEvent): string {
       return `record ${event.position} is dead-lettered: ${event.message}`
     case 'model-failed':
       return `epoch ${event.epoch}: the model failed on ${event.rows} rows, whose decisions are degraded: ${event.message}`
+    case 'held-back':
+      return `${event.rows} rows are under way through other slots: new records wait`
     default:
       return assertNever(event)
   }

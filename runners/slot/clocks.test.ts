@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Clocks, clockKey, slotWatermark } from './clocks.js'
+import { beginningOfTime, eventTime } from '../../kernel/index.js'
+import { compile, json, toJson, topology } from '../../topology/index.js'
+import { advancedStages, Clocks, clockKey, clocksOf, slotWatermark } from './clocks.js'
 import type { PartitionClock } from './journal.js'
 
 const partitions = [0, 1].map(partition => ({ topic: 't', partition }))
@@ -86,5 +88,73 @@ describe('watermarks', () => {
       { topic: 'of another plan', partition: 0, watermark_ms: 1, idle: false },
     ])
     assert.deepEqual(short(clocks.after(seen(90), 1, 1_000)), ['90', 'null idle'])
+  })
+})
+
+describe('the clocks of a plan with hops', () => {
+  const app = topology('app')
+  app
+    .source(
+      'in',
+      json('any', value => String(value)),
+      { eventTime: () => eventTime(0) },
+    )
+    .keyBy('key', value => value)
+    .dedupe('once', { idOf: value => value, fingerprintOf: [], horizon: 1 as never })
+    .to(
+      'out',
+      toJson<string>('any', value => value),
+    )
+  const plan = compile(app.graph, { slots: 2, partitions: 2 })
+  const hop = 'weir.app.once.repartition'
+  const inputs = [
+    { topic: 'in', partition: 0 },
+    { topic: hop, partition: 0 },
+  ]
+  const at = (upstream: number) => ({ topic: hop, partition: 0, upstream })
+
+  it('are one for each slot that writes a partition', () => {
+    assert.deepEqual(clocksOf(plan, inputs), [inputs[0], at(0), at(1)])
+  })
+
+  it('hold the others back until a slot was heard, or has been silent for long enough to be idle', () => {
+    const clocks = new Clocks(clocksOf(plan, inputs), 0)
+    const after = (nowMs: number, seen: Record<string, number>): readonly PartitionClock[] => {
+      const result = clocks.after(new Map(Object.entries(seen)), nowMs, 1_000)
+      clocks.restore(result)
+      return result
+    }
+    const first = after(0, { 'in/0': 90, [clockKey(at(0))]: 50 })
+    assert.equal(slotWatermark(first), Number.NEGATIVE_INFINITY)
+    assert.equal(slotWatermark(after(1, { [clockKey(at(1))]: 20 })), 20)
+    assert.equal(slotWatermark(after(500, { 'in/0': 90, [clockKey(at(0))]: 80 })), 20)
+    assert.equal(slotWatermark(after(1_400, { 'in/0': 90 })), 80)
+    assert.equal(slotWatermark(after(1_401, { [clockKey(at(1))]: 40 })), 40)
+  })
+
+  it('are not journaled for a slot that has never sent anything and is idle; a restart takes that for idle', () => {
+    const clocks = new Clocks(clocksOf(plan, inputs), 0)
+    const journaled = clocks.after(new Map([['in/0', 90]]), 5_000, 1_000)
+    assert.deepEqual(
+      journaled.map(({ topic }) => topic),
+      ['in'],
+    )
+    const restarted = new Clocks(clocksOf(plan, inputs), 5_000)
+    restarted.restore(journaled)
+    assert.deepEqual(restarted.after(new Map(), 5_001, 1_000), journaled)
+  })
+
+  it('move the stages one after the other, never back, and never an earlier one by a later', () => {
+    const clock = (topic: string, watermark_ms: number): PartitionClock => ({
+      topic,
+      partition: 0,
+      watermark_ms,
+      idle: false,
+    })
+    const none = [beginningOfTime, beginningOfTime]
+    const moved = advancedStages(plan, none, [clock('in', 90), clock(hop, 50)])
+    assert.deepEqual(moved, [90, 50])
+    assert.deepEqual(advancedStages(plan, moved, [clock('in', 95), clock(hop, 30)]), [95, 50])
+    assert.deepEqual(advancedStages(plan, moved, [clock('in', 95), clock(hop, 200)]), [95, 95])
   })
 })

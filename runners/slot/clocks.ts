@@ -6,22 +6,38 @@
  */
 import { beginningOfTime, type EventTimeMs, eventTime } from '../../kernel/index.js'
 import type { TopicPartition } from '../../log/index.js'
+import type { Plan } from '../../topology/index.js'
 import type { PartitionClock } from './journal.js'
 
+/** A partition; of a hop's, one for each slot that writes it: what one has sent says nothing of what another will. */
+export interface ClockAt extends TopicPartition {
+  readonly upstream?: number
+}
+
 interface ClockState {
-  readonly at: TopicPartition
+  readonly at: ClockAt
   watermark: EventTimeMs
   idle: boolean
   /** Wall clock of the last record; only live epochs look at it. */
   lastRecordMs: number
 }
 
-export const clockKey = (at: TopicPartition): string => `${at.topic}/${at.partition}`
+export const clockKey = (at: ClockAt): string =>
+  at.upstream === undefined ? `${at.topic}/${at.partition}` : `${at.topic}/${at.partition}<${at.upstream}`
+
+/** The clocks of these inputs. */
+export function clocksOf(plan: Plan, inputs: readonly TopicPartition[]): readonly ClockAt[] {
+  const hops = new Set(plan.hops.map(hop => hop.topic))
+  return inputs.flatMap(({ topic, partition }): ClockAt[] => {
+    if (!hops.has(topic)) return [{ topic, partition }]
+    return Array.from({ length: plan.placement.slots }, (_, upstream) => ({ topic, partition, upstream }))
+  })
+}
 
 export class Clocks {
   readonly #states = new Map<string, ClockState>()
 
-  constructor(partitions: readonly TopicPartition[], nowMs: number) {
+  constructor(partitions: readonly ClockAt[], nowMs: number) {
     for (const at of partitions) {
       this.#states.set(clockKey(at), { at, watermark: beginningOfTime, idle: false, lastRecordMs: nowMs })
     }
@@ -29,6 +45,7 @@ export class Clocks {
 
   /** What the journal says after a committed epoch. */
   restore(clocks: readonly PartitionClock[]): void {
+    for (const state of this.#states.values()) if (state.at.upstream !== undefined) state.idle = true
     for (const clock of clocks) {
       const state = this.#states.get(clockKey(clock))
       if (state === undefined) continue
@@ -47,12 +64,12 @@ export class Clocks {
       const at = seen.get(key)
       if (at !== undefined) state.lastRecordMs = nowMs
       const watermark = at === undefined ? state.watermark : Math.max(state.watermark, at)
-      clocks.push({
-        topic: state.at.topic,
-        partition: state.at.partition,
-        watermark_ms: watermark === Number.NEGATIVE_INFINITY ? null : watermark,
-        idle: at === undefined && (state.idle || nowMs - state.lastRecordMs >= idleAfterMs),
-      })
+      const idle = at === undefined && (state.idle || nowMs - state.lastRecordMs >= idleAfterMs)
+      const watermark_ms = watermark === Number.NEGATIVE_INFINITY ? null : watermark
+      const { topic, partition, upstream } = state.at
+      if (upstream === undefined) clocks.push({ topic, partition, watermark_ms, idle })
+      // A slot that has not sent anything here is not spoken of.
+      else if (watermark_ms !== null || !idle) clocks.push({ topic, partition, upstream, watermark_ms, idle })
     }
     return clocks
   }
@@ -71,6 +88,24 @@ export function slotWatermark(clocks: readonly PartitionClock[]): EventTimeMs {
 /** A partition that was idle and speaks again may be behind: the slot's watermark does not go back with it. */
 export function advanced(from: EventTimeMs, clocks: readonly PartitionClock[]): EventTimeMs {
   return eventTime(Math.max(from, slotWatermark(clocks)))
+}
+
+/**
+ * The watermarks of a plan's stages: of each the least of all inputs up to it. Those of later stages rest on what slots
+ * said of earlier ones, never the other way round: a watermark that went in circles would stand still.
+ */
+export function advancedStages(
+  plan: Plan,
+  from: readonly EventTimeMs[],
+  clocks: readonly PartitionClock[],
+): readonly EventTimeMs[] {
+  const stages = new Map(plan.sources.map(({ name, topic }) => [topic, plan.stageOf.get(name) ?? 0]))
+  return from.map((at, stage) =>
+    advanced(
+      at,
+      clocks.filter(({ topic }) => (stages.get(topic) ?? 0) <= stage),
+    ),
+  )
 }
 
 /** Idle keys expire by event time, but never faster than the log's own clock: no record can expire another's key. */

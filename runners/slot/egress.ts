@@ -8,6 +8,7 @@ import { positiveMurmur2 } from '../../kernel/index.js'
 import type { Append, AppendRecord } from '../../log/index.js'
 import type { Row } from '../../operators/index.js'
 import type { EgressStamp, RecordEncoder, SinkNode } from '../../topology/index.js'
+import type { HopWriter } from './hops.js'
 import type { DeadLetter } from './intake.js'
 import { RecordFault } from './pipeline.js'
 
@@ -87,10 +88,15 @@ function partitionOf(sink: SinkNode, row: Row, partitions: number): number {
   return positiveMurmur2(Buffer.from(sink.format.keyOf(row.value))) % partitions
 }
 
-/** SHA-256 over every sink's bytes before egress stamps, then the dead letters' positions and codes. */
-export function hashOutputs(writers: readonly SinkWriter[], deadLetters: readonly DeadLetter[]): string {
+/** SHA-256 over every sink's bytes before egress stamps, every hop's, then the dead letters' positions and codes. */
+export function hashOutputs(
+  writers: readonly SinkWriter[],
+  hops: readonly HopWriter[],
+  deadLetters: readonly DeadLetter[],
+): string {
   const hash = createHash('sha256')
   for (const writer of writers) for (const encoder of writer.encoders) encoder.hashInto(hash)
+  for (const hop of hops) hop.hashInto(hash)
   for (const letter of deadLetters) {
     hash.update(`${letter.source.topic}/${letter.source.partition}/${letter.source.offset} ${letter.code}\n`)
   }

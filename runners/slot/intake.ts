@@ -5,14 +5,18 @@
  * in offset order; a log with a total order is taken in that order. A record that does not decode becomes a dead letter
  * before anything is mutated (I7). Rows never refer to the reader's buffer.
  */
-import { crc32, type DurationMs, days, defined, type EventTimeMs, messageOf } from '../../kernel/index.js'
-import type { LogReader, Offset, RecordBatch, TopicPartition } from '../../log/index.js'
+import { crc32, type DurationMs, days, type EventTimeMs, messageOf } from '../../kernel/index.js'
+import type { Log, LogReader, Offset, Position, RecordBatch, TopicPartition } from '../../log/index.js'
 import type { Row, SourcePosition } from '../../operators/index.js'
 import { RecordError } from '../../schemas/avro/index.js'
-import type { Plan, SourceNode } from '../../topology/index.js'
+import type { HopNode, Plan, SourceNode } from '../../topology/index.js'
 import { clockKey } from './clocks.js'
+import { readHop } from './hops.js'
 import type { InputRange } from './journal.js'
+import { letterWithoutBytes } from './originals.js'
 import { pollExpected } from './poll.js'
+import { replyToOf } from './reply-to.js'
+import { positionKey } from './rows.js'
 
 /** A record that cannot be processed, with everything a dead-letter topic or file says about it. */
 export interface DeadLetter {
@@ -21,6 +25,8 @@ export interface DeadLetter {
   readonly message: string
   readonly key: Buffer | null
   readonly value: Buffer | null
+  /** Key and value lie at `source`, and have yet to be looked up (originals.ts). */
+  readonly elsewhere?: true
 }
 
 /** What one epoch reads. */
@@ -29,12 +35,16 @@ export interface EpochInput {
   readonly rows: readonly Row[][]
   readonly ranges: readonly InputRange[]
   readonly deadLetters: readonly DeadLetter[]
+  /** Without what came from other slots. */
   readonly records: number
+  readonly hopRecords: number
   readonly blanks: number
   /** By clock key: greatest event time less the source's outOfOrderness. */
   readonly watermarks: ReadonlyMap<string, number>
   /** Greatest log timestamp of the epoch, ms; NaN where the log has no clock. */
   readonly loggedAtMs: number
+  /** By `positionKey`: where the producer of a record waits for an answer (reply-to.ts). */
+  readonly replyTo: ReadonlyMap<string, string>
 }
 
 export interface IntakeLimits {
@@ -48,9 +58,6 @@ const aheadOfLogMax: DurationMs = days(1)
 
 /** Positions (topic/partition/offset) to leave out, after an operator threw on them. */
 export type Exclusions = ReadonlyMap<string, { readonly code: string; readonly message: string }>
-
-export const positionKey = (topic: string, partition: number, at: number | bigint): string =>
-  `${topic}/${partition}/${at}`
 
 /** Reads as much as is there, up to the limits. @returns undefined when nothing arrived in time */
 export async function readEpoch(
@@ -71,11 +78,10 @@ const emptyExclusions: Exclusions = new Map()
 
 /**
  * Reads exactly these ranges again: replay of a journaled epoch, or the second run of one that failed.
- * The reader stands behind the ranges afterwards.
  */
 export async function rereadEpoch(
   plan: Plan,
-  reader: LogReader,
+  readers: RangeReaders,
   ranges: readonly InputRange[],
   exclusions: Exclusions,
 ): Promise<EpochInput> {
@@ -83,43 +89,50 @@ export async function rereadEpoch(
   for (const range of ranges) {
     const to = BigInt(range.to) as Offset
     let at = BigInt(range.from) as Offset
-    seekIfNeeded(reader, range, at)
+    const reader = await readers.at({ topic: range.topic, partition: range.partition, offset: at })
     while (at < to) {
       const recordsMax = Number(to - at < 4_096n ? to - at : 4_096n)
       const batches = await pollExpected(reader, { recordsMax, bytesMax: 16 << 20 })
-      putBack(reader, range, batches)
       for (const batch of batches) {
-        if (!isOf(batch, range)) continue
         builder.add(batch, countBefore(batch, to), batch.nextOffset < to ? batch.nextOffset : to)
         if (batch.nextOffset > to) reader.seek({ ...range, offset: to })
       }
       // Not by the batches alone: what is left of the range may be a gap.
-      at = standing(reader, range)
+      at = reader.positions()[0]!.offset
       if (batches.length === 0 && reader.finished) break
     }
   }
   return builder.build()
 }
 
-/** Records of other partitions are for later. In reverse: a poll may return several batches of a partition. */
-function putBack(reader: LogReader, range: TopicPartition, batches: readonly RecordBatch[]): void {
-  for (let i = batches.length - 1; i >= 0; i--) {
-    const { topic, partition, baseOffset } = batches[i]!
-    if (!isOf(batches[i]!, range)) reader.seek({ topic, partition, offset: baseOffset })
+/**
+ * Readers of one partition each: ranges come partition by partition, and a reader of them all would hand out the others'
+ * records first, which would have to be put back, and fetched again, for every epoch.
+ */
+export class RangeReaders {
+  readonly #log: Log
+  readonly #readers = new Map<string, LogReader>()
+
+  constructor(log: Log) {
+    this.#log = log
   }
-}
 
-const isOf = (a: TopicPartition, b: TopicPartition): boolean => a.topic === b.topic && a.partition === b.partition
+  /** A reader of this partition alone, which stands at this position. */
+  async at(position: Position): Promise<LogReader> {
+    const key = clockKey(position)
+    let reader = this.#readers.get(key)
+    if (reader === undefined) {
+      reader = await this.#log.reader([position])
+      this.#readers.set(key, reader)
+    } else if (reader.positions()[0]!.offset !== position.offset) reader.seek(position)
+    return reader
+  }
 
-function standing(reader: LogReader, at: TopicPartition): Offset {
-  return defined(
-    reader.positions().find(position => isOf(position, at)),
-    'position of a partition that the journal reads',
-  ).offset
-}
-
-function seekIfNeeded(reader: LogReader, { topic, partition }: TopicPartition, at: Offset): void {
-  if (standing(reader, { topic, partition }) !== at) reader.seek({ topic, partition, offset: at })
+  async close(): Promise<void> {
+    const readers = [...this.#readers.values()]
+    this.#readers.clear()
+    await Promise.all(readers.map(reader => reader.close()))
+  }
 }
 
 function countBefore(batch: RecordBatch, to: Offset): number {
@@ -176,7 +189,9 @@ class EpochBuilder {
   readonly #deadLetters: DeadLetter[] = []
   readonly #watermarks = new Map<string, number>()
   readonly #noFeatures: number[]
+  readonly #replyTo = new Map<string, string>()
   #records = 0
+  #hopRecords = 0
   #blanks = 0
   #ordinal = 0
   #loggedAtMs = Number.NaN
@@ -205,22 +220,27 @@ class EpochBuilder {
       range.addLength(start < 0 ? -1 : end - start)
       if (start >= 0) crc = crc32(bytes.subarray(start, end), crc)
       const at = first + offsetDelta[i]!
+      if (batch.headersOf !== undefined) this.#noteReplyTo(batch, i, at)
       const loggedAtMs = timestampMs === undefined ? Number.NaN : timestampMs[i]!
       if (!(loggedAtMs <= latest)) latest = loggedAtMs
-      const row = this.#row(batch, i, source, at, loggedAtMs)
+      const row =
+        source.hop === undefined
+          ? this.#row(batch, i, source, at, loggedAtMs)
+          : this.#hopRow(batch, i, source.hop, { topic: batch.topic, partition: batch.partition, offset: at })
       if (row === undefined) continue
       rows.push(row)
-      if (row.at > greatest) greatest = row.at
+      if (source.hop === undefined && row.at > greatest) greatest = row.at
     }
-    this.#records += count
+    if (source.hop === undefined) this.#records += count
+    else this.#hopRecords += count
     range.crc32 = crc
     range.to = nextOffset
     if (!(latest <= this.#loggedAtMs)) this.#loggedAtMs = Number.isNaN(latest) ? this.#loggedAtMs : latest
-    const key = clockKey(batch)
-    if (greatest > Number.NEGATIVE_INFINITY) {
-      const watermark = greatest - source.outOfOrderness
-      this.#watermarks.set(key, Math.max(this.#watermarks.get(key) ?? Number.NEGATIVE_INFINITY, watermark))
-    }
+    if (greatest > Number.NEGATIVE_INFINITY) this.#noteWatermark(clockKey(batch), greatest - source.outOfOrderness)
+  }
+
+  #noteWatermark(key: string, watermark: number): void {
+    this.#watermarks.set(key, Math.max(this.#watermarks.get(key) ?? Number.NEGATIVE_INFINITY, watermark))
   }
 
   build(): EpochInput {
@@ -229,10 +249,17 @@ class EpochBuilder {
       ranges: [...this.#ranges.values()].map(range => range.finish()),
       deadLetters: this.#deadLetters,
       records: this.#records,
+      hopRecords: this.#hopRecords,
       blanks: this.#blanks,
       watermarks: this.#watermarks,
       loggedAtMs: this.#loggedAtMs,
+      replyTo: this.#replyTo,
     }
+  }
+
+  #noteReplyTo(batch: RecordBatch, i: number, at: number): void {
+    const replyTo = replyToOf(batch, i)
+    if (replyTo !== undefined) this.#replyTo.set(positionKey(batch.topic, batch.partition, at), replyTo)
   }
 
   #rangeOf(batch: RecordBatch): RangeInProgress {
@@ -295,7 +322,24 @@ class EpochBuilder {
       score: Number.NaN,
       source: position,
       loggedAtMs,
+      hop: null,
     }
+  }
+
+  /** What another slot has checked already. A numbered one that is excluded leaves a skip: its number is waited for. */
+  #hopRow(batch: RecordBatch, i: number, hop: HopNode, read: SourcePosition): Row | undefined {
+    const { bytes, valueStart, valueEnd, topic, partition } = batch
+    const { header, row } = readHop(bytes, valueStart[i]!, valueEnd[i]!, hop, read, this.#noFeatures.length)
+    this.#noteWatermark(clockKey({ topic, partition, upstream: header.upstream }), header.watermark)
+    row.ordinal = this.#ordinal++
+    const excluded = this.#exclusions.get(positionKey(topic, partition, read.offset))
+    if (excluded === undefined) return row
+    this.#deadLetters.push(letterWithoutBytes({ source: row.source, ...excluded }))
+    const tag = row.hop!
+    if (tag.sequence < 0 || tag.part === 'more') return undefined
+    row.hop = { ...tag, part: 'skip' }
+    row.value = undefined
+    return row
   }
 
   #bury(batch: RecordBatch, i: number, source: SourcePosition, code: string, message: string): void {

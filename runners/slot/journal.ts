@@ -44,6 +44,8 @@ export interface InputRange {
 export interface PartitionClock {
   readonly topic: string
   readonly partition: number
+  /** Of a hop's partition: which slot has written what this is about. */
+  readonly upstream?: number
   /** Greatest event time seen minus the source's outOfOrderness, ms; null before the first record. */
   readonly watermark_ms: number | null
   readonly idle: boolean
@@ -64,6 +66,8 @@ export interface EpochRecord {
   readonly clocks: readonly PartitionClock[]
   /** Of the slot after the epoch, ms; null before it has one. It never goes back, as that of `clocks` may. */
   readonly watermark_ms: number | null
+  /** Of the stages of a plan that has several; the slot's is that of the last. */
+  readonly stages_ms?: readonly (number | null)[]
   /** Keys idle past their time to live at this event time are gone; null where the log has no clock to bound it. */
   readonly expiry_ms: number | null
   /** Running totals since genesis. */

@@ -28,6 +28,11 @@ export interface SlotLimits {
   readonly exclusionsPerEpochMax: number
   /** Recoveries in a row without a committed epoch before the slot gives up. */
   readonly recoveriesMax: number
+  /**
+   * Rows of this slot's records that may be under way through other slots or wait for their turn. With more, nothing but
+   * hops is read until they are back; one epoch's rows may come on top.
+   */
+  readonly inFlightRowsMax: number
   /** Expired keys removed after one epoch. */
   readonly sweepKeysMax: number
 }
@@ -45,6 +50,7 @@ export const defaultLimits: SlotLimits = {
   epochsPerWriteBackMax: 5_000,
   exclusionsPerEpochMax: 100,
   recoveriesMax: 5,
+  inFlightRowsMax: 65_536,
   sweepKeysMax: 256,
 }
 
@@ -86,6 +92,8 @@ export type SlotEvent =
   | { readonly kind: 'recovering'; readonly reason: string }
   | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
   | { readonly kind: 'excluded'; readonly position: string; readonly step: string; readonly message: string }
+  /** Too many rows are under way through other slots: only they are read until some are back. */
+  | { readonly kind: 'held-back'; readonly rows: number }
   | { readonly kind: 'model-failed'; readonly rows: number; readonly epoch: number; readonly message: string }
 
 /** What an epoch made visible. Valid during the call only: buffers are used again. */
@@ -93,9 +101,13 @@ export interface CommittedEpoch {
   readonly record: EpochRecord
   readonly writers: readonly SinkWriter[]
   readonly deadLetters: readonly DeadLetter[]
+  /** By `positionKey` of a record that the epoch read: where its producer waits for an answer. */
+  readonly replyTo: ReadonlyMap<string, string>
 }
 
 export type StepResult =
   | { readonly kind: 'committed'; readonly epoch: number; readonly records: number }
   | { readonly kind: 'idle' }
+  /** The log does not answer; the slot is as it was, and the next step asks again. */
+  | { readonly kind: 'unavailable'; readonly message: string }
   | { readonly kind: 'finished' }

@@ -16,6 +16,7 @@ import { keyBytesMax, type ResidentKey, StateMiss, type StateStore, type StepSta
 import type {
   BoundDecide,
   DecideContext,
+  HopNode,
   KeyOf,
   ModelIdentity,
   OperatorNode,
@@ -24,7 +25,7 @@ import type {
   SinkNode,
 } from '../../topology/index.js'
 import type { Phases } from './phases.js'
-import { derive, nextPort, StepOutput } from './rows.js'
+import { derive, nextPort, rowPosition, StepOutput } from './rows.js'
 
 /** An operator threw on a record. */
 export class RecordFault extends Error {
@@ -50,7 +51,10 @@ export interface PipelineLimits {
 
 /** What the journal fixes about an epoch beside its records. */
 export interface EpochClock {
-  readonly watermark: EventTimeMs
+  /** By stage of the plan. */
+  readonly watermarks: readonly EventTimeMs[]
+  /** Positions (topic/partition/offset) of rows that earlier epochs have read and that must not come out any more. */
+  readonly excluded?: ReadonlySet<string>
 }
 
 export type EpochMode = 'live' | 'suppressed'
@@ -59,6 +63,7 @@ interface OperatorStep {
   readonly node: OperatorNode
   readonly runtime: StepRuntime
   readonly state: StepState | undefined
+  readonly stage: number
   readonly keys: readonly KeyOf[]
   /** Of the epoch's rows, by port: key and resident. */
   readonly rowKeys: string[][]
@@ -79,6 +84,7 @@ export class Pipeline {
   readonly #decides = new Map<string, BoundDecide<unknown, unknown>>()
   readonly #counts = new Map<string, number>()
   readonly #scoringFailed = new Set<Row>()
+  readonly #leftOut: Row[] = []
   #scoringError: Error | null = null
   #nextOrdinal = 0
 
@@ -118,9 +124,19 @@ export class Pipeline {
     this.#scoringFailed.clear()
   }
 
+  /** Rows of the last run that `EpochClock.excluded` has kept from coming out. */
+  get leftOut(): readonly Row[] {
+    return this.#leftOut
+  }
+
   /** Rows that the last run sends to a sink. */
   rowsFor(sink: SinkNode): readonly Row[] {
     return this.#rowsOf(sink.input)
+  }
+
+  /** Rows that the last run sends to other slots, by input. */
+  rowsForHop(hop: HopNode): readonly (readonly Row[])[] {
+    return hop.inputs.map(input => this.#rowsOf(input))
   }
 
   /**
@@ -131,6 +147,7 @@ export class Pipeline {
     for (const output of this.#outputs.values()) output.clear()
     this.#counts.clear()
     this.#scoringFailed.clear()
+    this.#leftOut.length = 0
     this.#scoringError = null
     this.#nextOrdinal = sources.reduce((sum, rows) => sum + rows.length, 0)
     const { steps, statefulEnd } = this.#plan
@@ -154,6 +171,7 @@ export class Pipeline {
           break
         case 'keyBy':
         case 'sink':
+        case 'hop':
           break
       }
     }
@@ -182,6 +200,7 @@ export class Pipeline {
       node,
       runtime: spec.create(context),
       state,
+      stage: this.#plan.stageOf.get(node.name) ?? 0,
       keys: this.#plan.keys.get(node.name) ?? [],
       rowKeys: node.inputs.map(() => []),
       residents: node.inputs.map(() => []),
@@ -200,6 +219,7 @@ export class Pipeline {
       score: Number.NaN,
       source: { topic: '', partition: -1, offset: -1 },
       loggedAtMs: Number.NaN,
+      hop: null,
     }
   }
 
@@ -235,21 +255,37 @@ export class Pipeline {
       // The common case inline: no miss, not full, nothing to await.
       if (!this.#tryCall(step, row, port, output)) await this.#insist(step, row, port, output)
     }
-    if (state !== undefined && runtime.onTimer !== undefined) await this.#runTimers(step, state, clock, output)
-    if (runtime.onWatermark !== undefined && clock.watermark > Number.NEGATIVE_INFINITY) {
+    if (node.spec.holdsRows === true) this.#leaveOut(output, clock.excluded)
+    const watermark = defined(clock.watermarks[step.stage], `watermark of stage ${step.stage}`)
+    if (state !== undefined && runtime.onTimer !== undefined) await this.#runTimers(step, state, watermark, output)
+    if (runtime.onWatermark !== undefined && watermark > Number.NEGATIVE_INFINITY) {
       // No key is current: state that is read or set here would be that of whichever key came last in the epoch (I3).
       if (state !== undefined) state.current = undefined
-      await this.#callUntilDone(step, this.#blankRow(), output, () => runtime.onWatermark!(clock.watermark, output))
+      await this.#callUntilDone(step, this.#blankRow(), output, () => runtime.onWatermark!(watermark, output))
     }
   }
 
+  /** Rows read by an earlier epoch cannot be left out where they are read. */
+  #leaveOut(output: StepOutput, excluded: ReadonlySet<string> | undefined): void {
+    if (excluded === undefined || excluded.size === 0) return
+    const kept = output.rows.filter(row => {
+      const isOut = excluded.has(rowPosition(row))
+      if (isOut) this.#leftOut.push(row)
+      return !isOut
+    })
+    output.rows.splice(0, output.rows.length, ...kept)
+  }
+
   async #resolveKeys(step: OperatorStep, state: StepState, rows: readonly Row[], port: number): Promise<void> {
-    const keyOf = defined(step.keys[port], 'key of a stateful step')
+    const { keyOfRow } = step.node.spec
+    const keyOf = keyOfRow === undefined ? defined(step.keys[port], 'key of a stateful step') : undefined
     const keys = step.rowKeys[port]!
     keys.length = rows.length
     let i = 0
     try {
-      for (; i < rows.length; i++) keys[i] = checkedKey(keyOf(rows[i]!.value))
+      for (; i < rows.length; i++) {
+        keys[i] = keyOf === undefined ? keyOfRow!(rows[i]!) : checkedKey(keyOf(rows[i]!.value))
+      }
     } catch (error) {
       throw new RecordFault(step.node.name, rows[i]!, error)
     }
@@ -292,10 +328,10 @@ export class Pipeline {
     output.grant(outputRowsMax)
   }
 
-  async #runTimers(step: OperatorStep, state: StepState, clock: EpochClock, output: StepOutput): Promise<void> {
+  async #runTimers(step: OperatorStep, state: StepState, watermark: EventTimeMs, output: StepOutput): Promise<void> {
     const row = this.#blankRow()
     for (let fired = 0; ; fired++) {
-      const due = state.timers.due(clock.watermark)
+      const due = state.timers.due(watermark)
       if (due === undefined) return
       if (fired >= this.#limits.timersPerEpochMax) {
         throw new RecordFault(

@@ -15,9 +15,11 @@ import {
   type TopicPartition,
 } from '../../log/index.js'
 import type { StatePosition } from '../../state/index.js'
-import { advanced, Clocks } from './clocks.js'
+import { advancedStages, Clocks, clocksOf } from './clocks.js'
 import { SinkWriter } from './egress.js'
-import { positionKey, rereadEpoch } from './intake.js'
+import { HeldReader } from './held-reader.js'
+import { HopWriter } from './hops.js'
+import { RangeReaders, rereadEpoch } from './intake.js'
 import {
   type EpochRecord,
   type EpochRecordV1,
@@ -33,7 +35,8 @@ import type { SlotLimits, SlotOptions } from './options.js'
 import type { Phases } from './phases.js'
 import { Pipeline } from './pipeline.js'
 import { resolveRecovery } from './recovery.js'
-import { advance, partitionKey, type Running, writeBack } from './running.js'
+import { positionKey } from './rows.js'
+import { advance, type Folding, partitionKey, type Running, writeBack } from './running.js'
 
 const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
   topic: journalTopicOf(plan.app),
@@ -61,11 +64,11 @@ export async function recover(options: SlotOptions, limits: SlotLimits, phases: 
     const from = await startOf(options, committer)
     await checkInputs(options, from.positions)
     if (from.discardStore) await store.reset()
-    reader = await log.reader(from.positions.map(toPosition))
-    const running = await runningAt(options, limits, phases, committer, reader, from)
-    await foldAgain(running, options, limits, from.link.at, from.storeEpoch)
+    const folding = await runningAt(options, limits, phases, committer, from)
+    await foldAgain(folding, options, limits, from.link.at, from.storeEpoch)
+    reader = await readerOf(options, [...folding.positions.values()])
     options.crashAt?.('recovered')
-    return running
+    return Object.assign(folding, { reader, held: reader instanceof HeldReader ? reader : undefined })
   } catch (error) {
     // Nobody else knows of them yet.
     await reader?.close()
@@ -74,12 +77,17 @@ export async function recover(options: SlotOptions, limits: SlotLimits, phases: 
   }
 }
 
+async function readerOf({ log, plan }: SlotOptions, from: readonly PartitionOffset[]): Promise<LogReader> {
+  const reader = await log.reader(from.map(toPosition))
+  return plan.hops.length === 0 ? reader : new HeldReader(log, reader, new Set(plan.hops.map(hop => hop.topic)))
+}
+
 /** Where the chain is picked up, and with what. */
 interface Start {
   readonly link: Link
   readonly genesis: GenesisRecord
   readonly positions: readonly PartitionOffset[]
-  readonly watermark: EventTimeMs
+  readonly watermarks: readonly EventTimeMs[]
   /** What the store reflects; epochs up to it are not folded again. */
   readonly storeEpoch: number
   readonly discardStore: boolean
@@ -143,22 +151,35 @@ async function linkOf(
 function fromGenesis(link: Link, options: SlotOptions, storeEpoch: number, discardStore: boolean): Start {
   const genesis = link.record as GenesisRecord
   checkPinned(genesis, options)
-  return { link, genesis, positions: genesis.start, watermark: beginningOfTime, storeEpoch, discardStore }
+  const watermarks = new Array<EventTimeMs>(options.plan.stages).fill(beginningOfTime)
+  return { link, genesis, positions: genesis.start, watermarks, storeEpoch, discardStore }
 }
 
 function fromStore(link: Link, options: SlotOptions, store: StatePosition): Start {
   const { record } = link
   if (record.kind === 'genesis') return fromGenesis(link, options, 0, false)
-  const { positions, watermark_ms } = record as EpochRecord
+  const { positions, watermark_ms, stages_ms = [watermark_ms] } = record as EpochRecord
   const text = defined(store.resume, 'resume of a store that the journal is picked up from').genesis
   const genesis = parseJournalRecord(Buffer.from(text)) as GenesisRecord
   checkPinned(genesis, options)
-  const watermark = watermark_ms === null ? beginningOfTime : (watermark_ms as EventTimeMs)
-  return { link, genesis, positions, watermark, storeEpoch: record.epoch, discardStore: false }
+  const watermarks = stages_ms.map(at => (at === null ? beginningOfTime : (at as EventTimeMs)))
+  return { link, genesis, positions, watermarks, storeEpoch: record.epoch, discardStore: false }
 }
 
 /** What genesis fixed holds for as long as the journal goes on. @throws WeirError TOPIC_MISMATCH */
-function checkPinned(genesis: GenesisRecord, { genesis: brought }: SlotOptions): void {
+function checkPinned(genesis: GenesisRecord, { genesis: brought, plan }: SlotOptions): void {
+  const { slots } = plan.placement
+  if (genesis.slots !== slots) {
+    throw new WeirError(
+      'TOPIC_MISMATCH',
+      `the journal was begun with ${genesis.slots} slots, and the plan is for ${slots}`,
+    )
+  }
+  const other = genesis.partitions.find(({ count }) => slots > 1 && count !== plan.placement.partitions)
+  if (other !== undefined) {
+    const what = `${other.topic} has ${other.count} partitions, and in a plan of ${slots} slots each input has ${plan.placement.partitions}`
+    throw new WeirError('TOPIC_MISMATCH', what)
+  }
   if (brought === null) return
   const pinned = ({
     slots,
@@ -208,22 +229,21 @@ async function runningAt(
   limits: SlotLimits,
   phases: Phases,
   committer: LogCommitter,
-  reader: LogReader,
   from: Start,
-): Promise<Running> {
+): Promise<Folding> {
   const { plan, log, store, models } = options
   const { link, positions } = from
   const { record, hash, at } = link
-  const clocks = new Clocks(positions, options.clock.nowMs())
+  const clocks = new Clocks(clocksOf(plan, positions), options.clock.nowMs())
   if (record.kind === 'epoch') clocks.restore(record.clocks)
   return {
     committer,
-    reader,
     pipeline: new Pipeline(plan, store, models, limits, phases),
     clocks,
     writers: await Promise.all(
       plan.sinks.map(async sink => new SinkWriter(sink, await log.partitionCount(sink.topic))),
     ),
+    hops: plan.hops.map(hop => new HopWriter(hop, options.slot)),
     deadLetterPartitions: await log.partitionCount(options.deadLetters.topic),
     genesis: from.genesis,
     generation: generationOf(link) + 1,
@@ -231,7 +251,7 @@ async function runningAt(
     hash,
     journalAt: at,
     counts: countsOf(record),
-    watermark: from.watermark,
+    watermarks: from.watermarks,
     positions: new Map(positions.map(position => [partitionKey(position), position])),
     reflected: store.reflects?.epoch === epochOf(record) ? { journal: at, positions } : undefined,
     recordsSinceWriteBack: 0,
@@ -241,35 +261,34 @@ async function runningAt(
 
 /** Folds what the store does not reflect yet: the same operators, outputs suppressed, scoring skipped. */
 async function foldAgain(
-  running: Running,
+  running: Folding,
   options: SlotOptions,
   limits: SlotLimits,
   from: Offset,
   storeEpoch: number,
 ): Promise<void> {
   const { log, store } = options
+  const readers = new RangeReaders(log)
   let epochs = 0
   let records = 0
-  for await (const { record, hash, at } of readChain(log, journalOf(options), from)) {
-    if (record.kind === 'genesis' || record.epoch <= running.epoch) continue
-    const isNew = record.epoch > storeEpoch
-    if (isNew) {
-      const folded = await replay(running, options, record)
-      records += folded
-      epochs++
-      running.recordsSinceWriteBack += folded
-      running.epochsSinceWriteBack++
+  try {
+    for await (const { record, hash, at } of readChain(log, journalOf(options), from)) {
+      if (record.kind === 'genesis' || record.epoch <= running.epoch) continue
+      const isNew = record.epoch > storeEpoch
+      if (isNew) {
+        const folded = await replay(running, readers, options, record)
+        records += folded
+        epochs++
+        running.recordsSinceWriteBack += folded
+        running.epochsSinceWriteBack++
+      }
+      advance(running, options, record, hash, at)
+      running.counts = countsOf(record)
+      running.generation = record.generation + 1
+      if (isNew && store.dirtyBytes >= limits.dirtyBytesMax) await writeBack(running, options)
     }
-    advance(running, options, record, hash, at)
-    running.counts = countsOf(record)
-    running.generation = record.generation + 1
-    if (isNew && store.dirtyBytes >= limits.dirtyBytesMax) await writeBack(running, options)
-  }
-  for (const position of running.positions.values()) {
-    const standing = running.reader
-      .positions()
-      .find(p => p.topic === position.topic && p.partition === position.partition)
-    if (String(standing?.offset) !== position.offset) running.reader.seek(toPosition(position))
+  } finally {
+    await readers.close()
   }
   const last = await lastLink(log, journalOf(options))
   assert(running.hash === last?.hash, "the replay ends at the journal's last record")
@@ -277,7 +296,12 @@ async function foldAgain(
 }
 
 /** @returns records read */
-async function replay(running: Running, options: SlotOptions, record: EpochRecord | EpochRecordV1): Promise<number> {
+async function replay(
+  running: Folding,
+  readers: RangeReaders,
+  options: SlotOptions,
+  record: EpochRecord | EpochRecordV1,
+): Promise<number> {
   const { plan, acceptOtherFingerprint = false } = options
   if (record.fingerprint !== plan.fingerprint && !acceptOtherFingerprint) {
     const what = `epoch ${record.epoch} was written by topology ${record.fingerprint}, this is ${plan.fingerprint}`
@@ -289,7 +313,7 @@ async function replay(running: Running, options: SlotOptions, record: EpochRecor
       { code: 'OPERATOR_EXCEPTION', message: '' },
     ]),
   )
-  const input = await rereadEpoch(plan, running.reader, record.inputs, exclusions)
+  const input = await rereadEpoch(plan, readers, record.inputs, exclusions)
   record.inputs.forEach((expected, i) => {
     const read = input.ranges[i]
     if (read === undefined || read.crc32 !== expected.crc32 || read.to !== expected.to) {
@@ -299,8 +323,9 @@ async function replay(running: Running, options: SlotOptions, record: EpochRecor
       )
     }
   })
-  await running.pipeline.run(input.rows, { watermark: advanced(running.watermark, record.clocks) }, 'suppressed')
-  return input.records
+  const watermarks = advancedStages(plan, running.watermarks, record.clocks)
+  await running.pipeline.run(input.rows, { watermarks, excluded: new Set(exclusions.keys()) }, 'suppressed')
+  return input.records + input.hopRecords
 }
 
 const generationOf = (link: Link | undefined): number => (link?.record.kind === 'epoch' ? link.record.generation : 0)

@@ -1,6 +1,6 @@
 /** Rows between steps: a step's output, the merging of its inputs in the epoch's order, rows made from rows. */
 import type { EventTimeMs } from '../../kernel/index.js'
-import type { Row, RowOutput } from '../../operators/index.js'
+import { type Row, type RowOutput, readAt } from '../../operators/index.js'
 
 export class StepOutput implements RowOutput {
   readonly rows: Row[] = []
@@ -27,6 +27,16 @@ export class StepOutput implements RowOutput {
   }
 }
 
+/** topic/partition/offset */
+export const positionKey = (topic: string, partition: number, at: number | bigint): string =>
+  `${topic}/${partition}/${at}`
+
+/** Where this slot has read it. */
+export function rowPosition(row: Row): string {
+  const { topic, partition, offset } = readAt(row)
+  return positionKey(topic, partition, offset)
+}
+
 /** A row of the same shape as any other: V8 then keeps access to rows monomorphic. */
 export function derive(origin: Row, value: unknown, at: EventTimeMs, features: number[]): Row {
   return {
@@ -39,6 +49,7 @@ export function derive(origin: Row, value: unknown, at: EventTimeMs, features: n
     score: origin.score,
     source: origin.source,
     loggedAtMs: origin.loggedAtMs,
+    hop: origin.hop,
   }
 }
 

@@ -4,8 +4,10 @@
  */
 import type { EventTimeMs } from '../../kernel/index.js'
 import type { LogCommitter, LogReader, Offset } from '../../log/index.js'
-import { advanced, type Clocks } from './clocks.js'
+import { advancedStages, type Clocks } from './clocks.js'
 import type { SinkWriter } from './egress.js'
+import type { HeldReader } from './held-reader.js'
+import type { HopWriter } from './hops.js'
 import {
   type EpochRecord,
   type EpochRecordV1,
@@ -16,12 +18,13 @@ import {
 import type { SlotOptions } from './options.js'
 import type { Pipeline } from './pipeline.js'
 
-export interface Running {
+/** While a recovery folds again what was committed. */
+export interface Folding {
   readonly committer: LogCommitter
-  readonly reader: LogReader
   readonly pipeline: Pipeline
   readonly clocks: Clocks
   readonly writers: readonly SinkWriter[]
+  readonly hops: readonly HopWriter[]
   readonly deadLetterPartitions: number
   readonly genesis: GenesisRecord
   generation: number
@@ -30,13 +33,21 @@ export interface Running {
   /** Of the last record, when a chain can be picked up from it. */
   journalAt: Offset | undefined
   counts: Map<string, number>
-  /** Of the slot, after the last committed epoch. */
-  watermark: EventTimeMs
+  /** Of the plan's stages, after the last committed epoch; the slot's is that of the last. */
+  watermarks: readonly EventTimeMs[]
   positions: Map<string, PartitionOffset>
   /** Of the last write-back. */
   reflected: Reflected | undefined
   recordsSinceWriteBack: number
   epochsSinceWriteBack: number
+}
+
+/** A slot that is live. */
+export interface Running extends Folding {
+  /** Of all its inputs. */
+  readonly reader: LogReader
+  /** The same, where the plan has hops. */
+  readonly held: HeldReader | undefined
 }
 
 /** What the store on disk reflects: a recovery reads nothing below. */
@@ -50,8 +61,8 @@ export const partitionKey = (at: { readonly topic: string; readonly partition: n
 
 /** The epoch is committed: what follows it starts from here. */
 export function advance(
-  running: Running,
-  { store }: SlotOptions,
+  running: Folding,
+  { plan, store }: SlotOptions,
   record: EpochRecord | EpochRecordV1,
   hash: string,
   at: Offset | undefined,
@@ -60,7 +71,7 @@ export function advance(
   running.hash = hash
   running.journalAt = record.v === 1 ? undefined : at
   running.clocks.restore(record.clocks)
-  running.watermark = advanced(running.watermark, record.clocks)
+  running.watermarks = advancedStages(plan, running.watermarks, record.clocks)
   for (const { topic, partition, to } of record.inputs) {
     running.positions.set(partitionKey({ topic, partition }), { topic, partition, offset: to })
   }
@@ -68,7 +79,7 @@ export function advance(
 }
 
 /** Writes what changed, with the epoch that it then reflects (I2). @throws WeirError BACKEND_FAILED; discard then */
-export async function writeBack(running: Running, options: SlotOptions): Promise<void> {
+export async function writeBack(running: Folding, options: SlotOptions): Promise<void> {
   const { store, plan, syncState, crashAt } = options
   const { epoch, hash, journalAt } = running
   const pending = store.serialise()

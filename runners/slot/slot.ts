@@ -13,17 +13,36 @@
  * Calls must not overlap: one `step` at a time.
  */
 import { assert, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
-import { advanced, expiryOf } from './clocks.js'
+import { type LogReader, offset } from '../../log/index.js'
+import { readAt } from '../../operators/index.js'
+import { advancedStages, expiryOf } from './clocks.js'
 import { deadLetterAppends, hashOutputs } from './egress.js'
-import { type DeadLetter, type EpochInput, positionKey, readEpoch, rereadEpoch } from './intake.js'
-import { type EpochRecord, encodeJournalRecord, journalTopicOf, type PartitionOffset } from './journal.js'
+import { type DeadLetter, type EpochInput, type Exclusions, RangeReaders, readEpoch, rereadEpoch } from './intake.js'
+import {
+  type EpochRecord,
+  encodeJournalRecord,
+  type InputRange,
+  journalTopicOf,
+  type PartitionOffset,
+} from './journal.js'
 import { Lifecycle, type SlotState } from './lifecycle.js'
 import { type CrashPoint, defaultLimits, type SlotLimits, type SlotOptions, type StepResult } from './options.js'
+import { letterWithoutBytes, withOriginals } from './originals.js'
 import { Phases } from './phases.js'
 import { RecordFault } from './pipeline.js'
 import { lies, shortened } from './ranges.js'
 import { recover, yieldToNewer } from './recover.js'
+import { positionKey, rowPosition } from './rows.js'
 import { advance, partitionKey, type Reflected, type Running, writeBack } from './running.js'
+
+/** A record that an operator threw on. */
+interface Exclusion {
+  readonly code: string
+  readonly message: string
+  readonly at: PartitionOffset
+  /** An earlier epoch has read it: it waited in state for its turn. */
+  readonly waited: boolean
+}
 
 export class Slot {
   readonly phases = new Phases()
@@ -118,11 +137,22 @@ export class Slot {
     const running = defined(this.#running, 'running slot')
     const { plan, log } = this.#options
     this.phases.start('read')
-    const input = await readEpoch(plan, running.reader, log.totalOrder, {
-      recordsMax: this.#limits.epochRecordsMax,
-      bytesMax: this.#limits.epochBytesMax,
-      waitMsMax: this.#limits.pollWaitMs,
-    })
+    const underWay = inFlight(running.counts)
+    let input: EpochInput | undefined
+    try {
+      if (await running.held?.hold(underWay >= this.#limits.inFlightRowsMax)) {
+        this.#options.onEvent?.({ kind: 'held-back', rows: underWay })
+      }
+      input = await readEpoch(plan, running.reader, log.totalOrder, {
+        recordsMax: this.#limits.epochRecordsMax,
+        bytesMax: this.#limits.epochBytesMax,
+        waitMsMax: this.#limits.pollWaitMs,
+      })
+    } catch (error) {
+      // Nothing has been touched, and the reader stands where it stood.
+      if (isWeirError(error, 'KAFKA_UNAVAILABLE')) return { kind: 'unavailable', message: error.message }
+      throw error
+    }
     if (input === undefined) return running.reader.finished ? { kind: 'finished' } : { kind: 'idle' }
     this.#crashAt('polled')
     if (!(await this.#runAndCommit(input))) return { kind: 'idle' }
@@ -134,61 +164,82 @@ export class Slot {
    * @returns false when another owner has run its records meanwhile
    */
   async #runAndCommit(first: EpochInput): Promise<boolean> {
-    const exclusions = new Map<string, { code: string; message: string; at: PartitionOffset }>()
+    const exclusions = new Map<string, Exclusion>()
     let input = first
     for (;;) {
       const running = defined(this.#running, 'running slot')
       try {
-        await this.#attempt(
-          running,
-          input,
-          [...exclusions.values()].map(exclusion => exclusion.at),
-        )
+        await this.#attempt(running, input, exclusions)
         return true
       } catch (error) {
         if (!(error instanceof RecordFault)) throw error
-        const { topic, partition, offset } = error.row.source
+        const { topic, partition, offset } = readAt(error.row)
         const key = positionKey(topic, partition, offset)
-        exclusions.set(key, {
-          code: 'OPERATOR_EXCEPTION',
-          message: error.message,
-          at: { topic, partition, offset: String(offset) },
-        })
+        const repeated = exclusions.has(key)
+        const at = { topic, partition, offset: String(offset) }
+        const waited = !lies(at, input.ranges)
+        exclusions.set(key, { code: 'OPERATOR_EXCEPTION', message: error.message, at, waited })
         // An epoch of too many bad records becomes a shorter one; what is left is for the next.
         const left = [...exclusions.values()].map(({ at }) => at)
         const ranges = shortened(input.ranges, left, this.#limits.exclusionsPerEpochMax)
-        if (ranges === undefined || offset < 0) {
+        if (ranges === undefined || offset < 0 || repeated) {
           throw new WeirError('EPOCH_FAILED', `epoch ${running.epoch + 1}: ${error.message}`, { cause: error })
         }
         this.#options.onEvent?.({ kind: 'excluded', position: key, step: error.step, message: error.message })
         await this.#recover(error.message)
         const again = defined(this.#running, 'running slot')
         if (again.hash !== running.hash) return false
-        for (const [key, { at }] of exclusions) if (!lies(at, ranges)) exclusions.delete(key)
-        input = await rereadEpoch(this.#options.plan, again.reader, ranges, exclusions)
+        for (const [key, { at, waited }] of exclusions) if (!waited && !lies(at, ranges)) exclusions.delete(key)
+        input = await this.#reread(again.reader, ranges, exclusions)
       }
     }
   }
 
-  async #attempt(running: Running, input: EpochInput, excluded: readonly PartitionOffset[]): Promise<void> {
+  /** The live reader goes on behind what is read again. */
+  async #reread(live: LogReader, ranges: readonly InputRange[], exclusions: Exclusions): Promise<EpochInput> {
+    const readers = new RangeReaders(this.#options.log)
+    try {
+      const input = await rereadEpoch(this.#options.plan, readers, ranges, exclusions)
+      for (const { topic, partition, to } of input.ranges) live.seek({ topic, partition, offset: offset(BigInt(to)) })
+      return input
+    } finally {
+      await readers.close()
+    }
+  }
+
+  async #attempt(running: Running, input: EpochInput, exclusions: ReadonlyMap<string, Exclusion>): Promise<void> {
     const { plan, store } = this.#options
     const nowMs = this.#options.clock.nowMs()
     const clocks = running.clocks.after(input.watermarks, nowMs, this.#limits.idleAfterMs)
-    const watermark = advanced(running.watermark, clocks)
-    await running.pipeline.run(input.rows, { watermark }, 'live')
+    const watermarks = advancedStages(plan, running.watermarks, clocks)
+    const watermark = watermarks[plan.stages - 1]!
+    const { pipeline } = running
+    await pipeline.run(input.rows, { watermarks, excluded: new Set(exclusions.keys()) }, 'live')
+    // What waited since an earlier epoch is excluded in the epoch in which its turn has come.
+    const leftOut = new Set(pipeline.leftOut.map(rowPosition))
+    const excluded = [...exclusions].filter(([key, { waited }]) => !waited || leftOut.has(key)).map(([, { at }]) => at)
+    const deadLetters = await withOriginals(this.#options.log, [
+      ...input.deadLetters,
+      ...pipeline.leftOut.map(row => letterWithoutBytes({ source: row.source, ...exclusions.get(rowPosition(row))! })),
+    ])
     this.#crashAt('operators-done')
 
     this.phases.start('encode')
     const counts = new Map(running.counts)
     add(counts, 'records', input.records)
     add(counts, 'blank', input.blanks)
-    add(counts, 'dead_letters', input.deadLetters.length)
+    add(counts, 'dead_letters', deadLetters.length)
+    if (input.hopRecords > 0) add(counts, 'hop_records', input.hopRecords)
     for (const [name, by] of running.pipeline.counts) add(counts, name, by)
     const stampOf = this.#options.stampOf ?? (() => ({ nowMs, timingsUs: null }))
     for (const writer of running.writers) {
       const rows = running.pipeline.rowsFor(writer.sink)
       add(counts, writer.sink.counter, rows.length)
       writer.encode(rows, stampOf)
+    }
+    for (const writer of running.hops) {
+      const stage = plan.stageOf.get(writer.hop.name) ?? 0
+      writer.encode(pipeline.rowsForHop(writer.hop), running.watermarks[stage]!)
     }
     this.phases.start('hash')
     const positions = new Map(running.positions)
@@ -205,10 +256,11 @@ export class Slot {
       positions: [...positions.values()],
       excluded: [...excluded, ...momentary(input.deadLetters)],
       clocks,
-      watermark_ms: Number.isFinite(watermark) ? watermark : null,
+      watermark_ms: finiteOrNull(watermark),
+      ...(plan.stages > 1 && { stages_ms: watermarks.map(finiteOrNull) }),
       expiry_ms: expiryOf(watermark, input.loggedAtMs),
       counts: Object.fromEntries(counts),
-      outputs_sha256: hashOutputs(running.writers, input.deadLetters),
+      outputs_sha256: hashOutputs(running.writers, running.hops, deadLetters),
       previous: running.hash,
     }
     const encoded = encodeJournalRecord(record)
@@ -217,7 +269,8 @@ export class Slot {
     this.phases.start('commit')
     const offsets = await running.committer.commit([
       ...running.writers.flatMap(writer => writer.appends()),
-      ...deadLetterAppends(this.#options.deadLetters, input.deadLetters, running.deadLetterPartitions),
+      ...running.hops.flatMap(writer => writer.appends()),
+      ...deadLetterAppends(this.#options.deadLetters, deadLetters, running.deadLetterPartitions),
       {
         topic: journalTopicOf(plan.app),
         partition: this.#options.slot,
@@ -227,7 +280,12 @@ export class Slot {
     this.#crashAt('committed')
     running.counts = counts
     advance(running, this.#options, record, encoded.hash, offsets.at(-1))
-    this.#options.onCommitted?.({ record, writers: running.writers, deadLetters: input.deadLetters })
+    this.#options.onCommitted?.({
+      record,
+      writers: running.writers,
+      deadLetters,
+      replyTo: input.replyTo,
+    })
     const failedRows = running.pipeline.counts.get('scoring_failed') ?? 0
     if (failedRows > 0) {
       const message = messageOf(running.pipeline.scoringError)
@@ -238,7 +296,7 @@ export class Slot {
     for (const writer of running.writers) writer.release()
     this.phases.start('write-back')
     await store.sweep(this.#limits.sweepKeysMax)
-    running.recordsSinceWriteBack += input.records
+    running.recordsSinceWriteBack += input.records + input.hopRecords
     running.epochsSinceWriteBack++
     const due =
       store.dirtyBytes >= this.#limits.dirtyBytesMax ||
@@ -309,3 +367,9 @@ function momentary(deadLetters: readonly DeadLetter[]): PartitionOffset[] {
     .filter(({ code }) => code === 'UNKNOWN_SCHEMA')
     .map(({ source: { topic, partition, offset } }) => ({ topic, partition, offset: String(offset) }))
 }
+
+const finiteOrNull = (at: number): number | null => (Number.isFinite(at) ? at : null)
+
+/** Rows that have left for other slots and are not back in their order. */
+const inFlight = (counts: ReadonlyMap<string, number>): number =>
+  (counts.get('sequenced') ?? 0) - (counts.get('resequenced') ?? 0)

@@ -20,6 +20,7 @@ import {
   loadFeatureSet,
   loadRuleSet,
   provisionalDecisions,
+  repeatFormat,
   repeatsTopicOf,
 } from '../../fraud/index.js'
 import { assertNever, type DurationMs, days, isWeirError, messageOf, millis, WeirError } from '../../kernel/index.js'
@@ -34,14 +35,13 @@ import {
 } from '../../schemas/avro/index.js'
 import type { Model } from '../../scoring/index.js'
 import { keyGroupsFor } from '../../state/index.js'
-import { compile, type Plan, type Repeat, type SourceFormat, toJson } from '../../topology/index.js'
+import { compile, type Plan, type Repeat, type SourceFormat } from '../../topology/index.js'
 import { loadModel } from '../models/index.js'
+import { followTopic, type RecordOutcome, Waiters } from '../serving/index.js'
 import { type CommittedEpoch, journalTopicOf, Slot, type SlotEvent } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
-import { followTopic } from './follow.js'
 import { type RetentionTimes, retentionRules, trimWhatIsDue } from './retention.js'
 import { Storage, type StorageOptions } from './storage.js'
-import { type RecordOutcome, Waiters } from './waiters.js'
 
 export type EngineEvent =
   | SlotEvent
@@ -79,7 +79,7 @@ export class EmbeddedEngine {
   #storage: Storage
   /** Why the log takes no more writes until it is opened again. */
   #broken: string | undefined
-  readonly #waiters: Waiters
+  readonly #waiters: Waiters<number>
   #slot: Slot
   #loop: Promise<void> | undefined
   #closing = false
@@ -104,10 +104,7 @@ export class EmbeddedEngine {
         app: options.app,
         transactions: source('transaction-json', transactionJson({ cardKey: options.cardKey })),
         labels: source('label-json', labelJson()),
-        repeats: toJson<Repeat<{ customer_id: string; transaction_id: string }>>(
-          'repeat',
-          repeat => repeat.record.customer_id,
-        ),
+        repeats: repeatFormat(),
         featureSet,
         ruleSet,
       }).graph,
@@ -141,10 +138,10 @@ export class EmbeddedEngine {
     this.decisions = {
       decide: (transaction, deadlineMs) => this.#decide(transaction, millis(deadlineMs)),
       provisional: async (transaction, outcome, { source }) => {
-        const decision = provisional(transaction, outcome, options.clock.nowMs(), source)
-        await this.#append('decisions.provisional', transaction.customer_id, decision)
+        const { line, value } = provisional(transaction, outcome, options.clock.nowMs(), source)
+        await this.#append('decisions.provisional', transaction.customer_id, value)
         await this.#sync(this.#storage)
-        return decision
+        return line
       },
       find: async (transactionId, customerId) => await this.#serving().view.find(transactionId, customerId),
       label: async label => {
@@ -156,7 +153,7 @@ export class EmbeddedEngine {
       decisions: (from, signal) => {
         const storage = this.#serving()
         const ends = AbortSignal.any([signal, this.#stopping.signal, storage.signal])
-        return followTopic(storage.log, 'decisions', from, ends)
+        return followTopic(storage.log, { topic: 'decisions', partitions: 1 }, from, ends)
       },
     }
     this.health = {

@@ -8,6 +8,7 @@ import {
   defaultTopology,
   loadFeatureSet,
   loadRuleSet,
+  repeatFormat,
 } from '../../fraud/index.js'
 import type { Clock } from '../../kernel/index.js'
 import type { KafkaOptions } from '../../log/kafka/index.js'
@@ -22,6 +23,8 @@ export interface WorkerJob {
   readonly dataDir: string
   readonly kafka: Pick<KafkaOptions, 'brokers' | 'prefix' | 'clientId' | 'tls' | 'sasl'>
   readonly slots: number
+  /** Of transactions and of every other input. */
+  readonly partitions: number
   readonly model: string | undefined
   readonly rules: string | undefined
   readonly features: string | undefined
@@ -58,9 +61,11 @@ export function planOf(job: WorkerJob, schemas: WriterSchemas | undefined): Plan
       transactions: source('transaction-value', transactionValues({ cardKey: job.cardKey, schemas })),
       labels: source('label-value', labelValues(schemas)),
       decisions: { ...decisions, name: 'decision-value' },
+      repeats: repeatFormat(),
       featureSet: job.features === undefined ? defaultFeatureSet() : loadFeatureSet(job.features),
       ruleSet: job.rules === undefined ? defaultRuleSet() : loadRuleSet(job.rules),
     }).graph,
+    { slots: job.slots, partitions: job.partitions },
   )
 }
 
@@ -71,4 +76,15 @@ export async function modelsOf(job: WorkerJob, plan: Plan): Promise<ReadonlyMap<
 
 function source<T>(name: string, decoder: RecordDecoder<T>): SourceFormat<T> {
   return { name, decode: (bytes, start, end) => decoder.decode(bytes, start, end) }
+}
+
+/** Topics by which the slots of the default topology hand rows to each other. */
+export function hopTopicsOf(app: string, placement: { readonly slots: number; readonly partitions: number }): string[] {
+  const { graph } = defaultTopology({
+    app,
+    transactions: source('transaction-value', transactionValues({ cardKey: '', schemas: undefined })),
+    labels: source('label-value', labelValues(undefined)),
+    repeats: repeatFormat(),
+  })
+  return compile(graph, placement).hops.map(({ topic }) => topic)
 }

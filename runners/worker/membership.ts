@@ -102,13 +102,13 @@ export class Membership {
       this.#slots = [...(assignment[journalTopic] ?? [])].sort((a, b) => a - b)
       this.#options.onAssigned(this.#slots)
     })
-    consumer.on('consumer.crash', ({ payload }) => this.#rejoin(payload.error))
+    consumer.on('consumer.crash', ({ payload }) => this.#rejoin(consumer, payload.error))
     try {
       await consumer.connect()
       await consumer.subscribe({ topics: [journalTopic, ...inputs.map(({ topic }) => topic)] })
       await consumer.run({ autoCommit: false, eachBatch: async () => {} })
     } catch (error) {
-      this.#rejoin(error)
+      this.#rejoin(consumer, error)
     }
   }
 
@@ -116,14 +116,14 @@ export class Membership {
     this.#answeredAtMs = this.#options.clock.nowMs()
   }
 
-  #rejoin(error: unknown): void {
-    if (this.#stopped) return
+  /** Once for each consumer: it may tell of its failure twice, and a second new one would belong to nobody. */
+  #rejoin(failed: Consumer, error: unknown): void {
+    if (this.#stopped || this.#consumer !== failed) return
     this.#options.onTrouble(messageOf(error))
-    const failed = this.#consumer
     this.#consumer = undefined
     this.#rejoining = (async () => {
       // It may never have been connected, or lost its connection long ago.
-      await failed?.disconnect().catch((reason: unknown) => this.#options.onTrouble(messageOf(reason)))
+      await failed.disconnect().catch((reason: unknown) => this.#options.onTrouble(messageOf(reason)))
       await this.#options.clock.sleep(rejoinPause)
       if (!this.#stopped) await this.#join()
     })()

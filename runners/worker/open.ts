@@ -1,11 +1,13 @@
 /** A worker from its job: what the topics say, what lies on the disk, then the group. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Clock, WeirError } from '../../kernel/index.js'
+import { repeatsTopicOf } from '../../fraud/index.js'
+import type { Clock } from '../../kernel/index.js'
 import { defaultLimits, KafkaLog } from '../../log/kafka/index.js'
 import { HttpSchemaRegistry, registerSchema } from '../../schemas/registry/index.js'
 import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
 import { makeFolders } from '../folders/index.js'
+import { repliesTopic } from '../replies/index.js'
 import { journalTopicOf } from '../slot/index.js'
 import { planOf, type RegistryAccess, type WorkerJob } from './job.js'
 import { kafkajsConfig } from './kafka.js'
@@ -15,7 +17,7 @@ import { SlotWorker, type WorkerEvent } from './worker.js'
 /** Whoever starts the worker tries again (start.ts), and must be able to stop within seconds. */
 const attemptsMax = 3
 
-export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'registry'> {
+export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'partitions' | 'registry'> {
   /** Undefined: values are JSON. */
   readonly registry: Omit<RegistryAccess, 'decisionSchema'> | undefined
   readonly threads: number
@@ -26,23 +28,24 @@ export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'registry'> {
 /** @throws WeirError UNKNOWN_TOPIC, KAFKA_UNAVAILABLE, OUTPUT_UNWRITABLE, … */
 export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> {
   const { threads, clock, onEvent, registry: registryAddress, ...rest } = settings
-  // A wrong rule file is better found here than in every thread.
-  const sources = planOf({ ...rest, slots: 1, registry: undefined }, undefined).sources.map(({ topic }) => topic)
   makeFolders(rest.dataDir)
   const log = await KafkaLog.open({ ...rest.kafka, limits: { ...defaultLimits, attemptsMax } })
   try {
     const journal = journalTopicOf(rest.app)
     const slots = await log.partitionCount(journal)
-    if (slots > 1)
-      throw new WeirError('TOPIC_MISMATCH', `${journal} has ${slots} partitions, and this version runs one slot`)
+    const partitions = await log.partitionCount('transactions')
+    // A wrong rule file is better found here than in every thread.
+    const plan = planOf({ ...rest, slots, partitions, registry: undefined }, undefined)
     const inputs = await Promise.all(
-      sources.map(async topic => ({ topic, partitions: await log.partitionCount(topic) })),
+      plan.sources.map(async ({ topic }) => ({ topic, partitions: await log.partitionCount(topic) })),
     )
     await log.partitionCount('decisions')
     await log.partitionCount('transactions.dead-letter')
+    await log.partitionCount(repeatsTopicOf(rest.app))
+    await log.partitionCount(repliesTopic)
     const { prefix = '' } = rest.kafka
     const registry = registryAddress && (await registerSchemas(registryAddress, prefix, clock))
-    const job: WorkerJob = { ...rest, slots, registry }
+    const job: WorkerJob = { ...rest, slots, partitions, registry }
     const membership: ConstructorParameters<typeof SlotWorker>[0]['membership'] = callbacks =>
       new Membership({
         kafka: kafkajsConfig(rest.kafka),
@@ -53,7 +56,10 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
         clock,
         ...callbacks,
       })
-    return new SlotWorker({ job, threads, prefix, clock, membership, onEvent }, await storedEpochs(rest.dataDir))
+    return new SlotWorker(
+      { job, threads, prefix, clock, membership, onEvent },
+      await storedEpochs(rest.dataDir, partitions),
+    )
   } finally {
     await log.close()
   }
@@ -72,14 +78,14 @@ async function registerSchemas(
 }
 
 /** Of the slots whose stores lie here: the group prefers the member that has the newest. */
-async function storedEpochs(dataDir: string): Promise<ReadonlyMap<number, number>> {
+async function storedEpochs(dataDir: string, partitions: number): Promise<ReadonlyMap<number, number>> {
   const epochs = new Map<number, number>()
   for (const name of existsSync(dataDir) ? readdirSync(dataDir) : []) {
     const slot = /^slot-(\d{1,4})$/.exec(name)?.[1]
     if (slot === undefined) continue
     const backend = await openRocksDb(join(dataDir, name))
     try {
-      const store = await StateStore.open({ backend, keyGroups: keyGroupsFor(1), cacheBytesMax: 1 << 20 })
+      const store = await StateStore.open({ backend, keyGroups: keyGroupsFor(partitions), cacheBytesMax: 1 << 20 })
       if (store.reflects !== undefined) epochs.set(Number(slot), store.reflects.epoch)
     } finally {
       await backend.close()

@@ -5,6 +5,7 @@
  * its error: going on would be wrong; 3. a stop finishes the epoch that runs and writes state back.
  */
 import { join } from 'node:path'
+import { repeatsTopicOf } from '../../fraud/index.js'
 import { type Clock, type DurationMs, isWeirError, messageOf, millis, seconds, WeirError } from '../../kernel/index.js'
 import { type LogReader, offset } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
@@ -13,6 +14,7 @@ import type { Model } from '../../scoring/index.js'
 import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
+import { ReplySender, repliesTopic } from '../replies/index.js'
 import { readerWithSchemas } from '../schemas/index.js'
 import { type GenesisRecord, journalTopicOf, type PartitionOffset, Slot, type SlotEvent } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
@@ -23,6 +25,8 @@ const pauseMin = millis(100)
 const pauseMax = seconds(5)
 const statusEvery = millis(250)
 const topicsCheckedEvery = seconds(10)
+/** What replies get to leave when the slot does. */
+const repliesMsMax = seconds(1)
 
 /** Errors that stay whatever is tried: somebody has to act. */
 const lasting = new Set([
@@ -63,6 +67,8 @@ export type HostEvent =
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
   /** Whether the schema registry answers; records wait while it does not. */
   | { readonly kind: 'registry'; readonly answers: boolean }
+  /** Edges that waited were not told: they answer 202. */
+  | { readonly kind: 'replies-lost'; readonly count: number; readonly message: string }
 
 /** What the slots of a thread share. */
 export interface SlotParts {
@@ -126,13 +132,21 @@ export class SlotHost {
   async #runOnce(directory: string, onProgress: () => void): Promise<void> {
     const backend = await openRocksDb(directory)
     try {
-      const log = new SlotLog(await KafkaLog.open(this.#job.kafka), {
+      const kafka = await KafkaLog.open(this.#job.kafka)
+      const log = new SlotLog(kafka, {
         permission: this.#io.permission,
         journalTopic: journalTopicOf(this.#job.app),
         withSchemas: reader => this.#withSchemas(reader),
       })
       try {
-        await this.#step(log, backend, onProgress)
+        const replies = new ReplySender({
+          producer: kafka,
+          clock: this.#io.clock,
+          partitions: await kafka.partitionCount(repliesTopic),
+          repeatsTopic: repeatsTopicOf(this.#job.app),
+        })
+        await this.#step(log, backend, replies, onProgress)
+        await replies.close(repliesMsMax)
       } finally {
         await log.close()
       }
@@ -151,7 +165,7 @@ export class SlotHost {
     })
   }
 
-  async #step(log: SlotLog, backend: StateBackend, onProgress: () => void): Promise<void> {
+  async #step(log: SlotLog, backend: StateBackend, replies: ReplySender, onProgress: () => void): Promise<void> {
     const genesis = await this.#genesis(log)
     const store = await StateStore.open({
       backend,
@@ -172,16 +186,26 @@ export class SlotHost {
       genesis,
       deadLetters: topicDeadLetters,
       onEvent: event => this.#io.onEvent(event),
+      onCommitted: replies.onCommitted,
     })
     let done = false
+    let repliesLost = 0
     try {
       await slot.start()
       this.#report(slot, store, log, true)
       let checkedAtMs = this.#io.clock.nowMs()
       while (!this.#stopping) {
-        const { kind } = await slot.step()
-        if (kind === 'committed') onProgress()
+        const result = await slot.step()
+        if (result.kind === 'unavailable') {
+          this.#io.onEvent({ kind: 'failed', code: 'KAFKA_UNAVAILABLE', message: result.message })
+          continue
+        }
+        if (result.kind === 'committed') onProgress()
         this.#report(slot, store, log, false)
+        if (replies.lost > repliesLost) {
+          this.#io.onEvent({ kind: 'replies-lost', count: replies.lost - repliesLost, message: replies.whyLost })
+          repliesLost = replies.lost
+        }
         if (this.#io.clock.nowMs() - checkedAtMs < topicsCheckedEvery) continue
         await checkPartitions(log, genesis.partitions)
         checkedAtMs = this.#io.clock.nowMs()

@@ -1,4 +1,5 @@
 export { cardTokeniser, maskCards, passesLuhn } from './cards.js'
+export { labelCodec, transactionCodec } from './compact.js'
 export { currencyDecimals } from './currency.js'
 export { encodeLabelJson, encodeTransactionJson } from './encode.js'
 export { amountMinorMax, eventTimeMsMax, idCharactersMax } from './fields.js'

@@ -1,6 +1,6 @@
 export { labelValues, transactionValues } from './decoders.js'
 export { labelAvro, transactionAvro } from './encode.js'
-export { framing, framingBytes, isFramed, schemaIdOf } from './framing.js'
+export { framing, framingBytes } from './framing.js'
 export { HttpSchemaRegistry, type RegistryOptions } from './http.js'
 export type { FoundSchema, SchemaRegistry } from './port.js'
 export { type SchemaName, schemaText } from './schemas.js'

@@ -19,6 +19,7 @@ describe('exactly once on Kafka through faults', { skip }, () => {
         workers: 3,
         perSecond,
         partitions: 4,
+        slots: 1,
         seed: 1,
         say,
       })

@@ -13,6 +13,7 @@ const { values } = parseArgs({
     brokers: { type: 'string', default: '1' },
     workers: { type: 'string', default: '3' },
     partitions: { type: 'string', default: '4' },
+    slots: { type: 'string', default: '1' },
     rate: { type: 'string', default: '2000' },
     seed: { type: 'string', default: '0' },
   },
@@ -24,6 +25,7 @@ const { verdict, ended } = await runChaos({
   workers: Number(values.workers),
   perSecond: Number(values.rate),
   partitions: Number(values.partitions),
+  slots: Number(values.slots),
   seed: Number(values.seed),
   say,
 })

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KafkaLog } from '../../log/kafka/index.js'
 import { topicSpecs } from '../../runners/topics/index.js'
+import { hopTopicsOf } from '../../runners/worker/index.js'
 import { seededRandom } from '../random/index.js'
 import { type KafkaForTests, startKafka } from '../services/index.js'
 import { freePort, startWorker, type WeirProcess } from '../weir-process/index.js'
@@ -20,6 +21,7 @@ export interface ChaosOptions {
   readonly workers: number
   readonly perSecond: number
   readonly partitions: number
+  readonly slots: number
   readonly seed: number
   readonly say: (line: string) => void
 }
@@ -172,7 +174,7 @@ async function readiness(member: Member): Promise<Readiness | undefined> {
 }
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
-  const { say, partitions } = options
+  const { say, partitions, slots } = options
   const folder = mkdtempSync(join(tmpdir(), 'weir-chaos-'))
   const kafka = await startKafka({ brokers: options.brokers, proxied: true })
   const members: readonly Member[] = await Promise.all(
@@ -185,7 +187,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
   const run = new Run(options, kafka, members)
   try {
     const log = await KafkaLog.open({ brokers: kafka.direct })
-    for (const spec of topicSpecs({ app: 'fraud', partitions, slots: 1 })) {
+    for (const spec of topicSpecs({
+      app: 'fraud',
+      partitions,
+      slots,
+      hops: hopTopicsOf('fraud', { slots, partitions }),
+    })) {
       await log.createTopic(spec.name, spec.partitions, { config: spec.config })
     }
     await log.close()

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { repositoryFile } from '../../kernel/index.js'
+import { kafkaMissing, startKafka } from '../services/index.js'
 
 const readme = readFileSync(repositoryFile('README.md'), 'utf8')
 
@@ -14,11 +15,19 @@ const notRun: Readonly<Record<string, string>> = {
   'npm run setup': 'it made the build that runs this test',
   'npm test': 'it runs this test',
   'npm start -- --traffic 200': 'it does not end by itself; the tests of examples and tutorial run weir up',
+  'npx --no-install weir worker --data-dir .weir-worker':
+    'it does not end by itself; runners/worker/worker.test.ts runs it',
 }
 
 /** What `npx --no-install weir` runs in a clone. */
 const weir = 'npx --no-install weir '
 const script = repositoryFile('scripts/weir.mjs')
+
+const brokersAre = 'export WEIR_KAFKA_BROKERS='
+const needsKafka = (command: string): boolean => command.startsWith(`${weir}topics `)
+const noKafka = (await kafkaMissing()) ?? false
+/** Of the commands; topics of this run's own, since the broker may be others' too. */
+const env: NodeJS.ProcessEnv = { ...process.env, WEIR_TOPIC_PREFIX: `readme-${process.pid}.` }
 
 interface Block {
   readonly language: string
@@ -43,7 +52,16 @@ describe('README.md', () => {
   })
 
   for (const command of commands) {
-    it(command, { skip: notRun[command] ?? false }, () => {
+    if (command.startsWith(brokersAre)) {
+      it(`with a broker in the place of ${command.slice(brokersAre.length)}`, { skip: noKafka }, async () => {
+        const kafka = await startKafka({ shared: true })
+        after(() => kafka.stop())
+        env.WEIR_KAFKA_BROKERS = kafka.brokers.join(',')
+      })
+      continue
+    }
+    const skip = notRun[command] ?? (needsKafka(command) && noKafka)
+    it(command, { skip }, () => {
       assert.ok(command.startsWith(weir), 'a command that this test can run begins with npx --no-install weir')
       const args = command.slice(weir.length).split(/ +/)
       assert.ok(
@@ -51,7 +69,12 @@ describe('README.md', () => {
         'plain words only: no shell is needed',
       )
       // fails the test when the exit code is not 0
-      const out = execFileSync(process.execPath, [script, ...args], { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
+      const out = execFileSync(process.execPath, [script, ...args], {
+        cwd: folder,
+        env,
+        encoding: 'utf8',
+        stdio: 'pipe',
+      })
       assert.notEqual(out, '')
       const output = args.indexOf('--output')
       if (output >= 0) assert.ok(existsSync(join(folder, args[output + 1]!)), 'it wrote its output')

@@ -183,10 +183,7 @@ describe('clients that are not ours', { skip }, () => {
       journal: await dump('weir.fraud.epochs'),
     }
     check(dumps, 210, 10, ['python', 'crc', 'java'])
-    const ours = await guide.run(
-      `${guide.command('weir decisions')} --count 210 --schema-registry-url http://localhost:8081`,
-      where,
-    )
+    const ours = await guide.run(`${guide.command('weir decisions')} --count 210`, where)
     const ids = ours
       .trimEnd()
       .split('\n')

@@ -42,7 +42,7 @@ export const alsoInTests = ['testing', 'runners/slot', ...engine]
  */
 export const siblings: readonly (readonly string[])[] = [
   ['log/file', 'log/memory', 'log/embedded', 'log/kafka', 'log/conformance'],
-  ['operators/basic', 'operators/dedupe', 'operators/process', 'operators/velocity'],
+  ['operators/basic', 'operators/dedupe', 'operators/exchange', 'operators/process', 'operators/velocity'],
 ]
 
 /** Files at which something starts: everything else must be reachable from one of them, or from a test. */

@@ -20,6 +20,14 @@ export const crashPoints: readonly CrashPoint[] = [
   'written-back',
 ]
 
+/** What only several slots can meet; `main` asserts each with `--slots`. */
+export const exchangeKinds = [
+  'record re-keyed',
+  'excluded behind a hop',
+  'excluded after it waited',
+  'rows held back',
+] as const
+
 /** Everything that the simulation must have met; `main` asserts each. */
 export const faultKinds = [
   'commit refused',
@@ -54,7 +62,15 @@ export const faultKinds = [
   'zombie finds its input trimmed',
 ] as const
 
-export type FaultKind = (typeof faultKinds)[number]
+/** What several slots do not meet: their log is not trimmed. */
+export const oneSlotKinds: readonly FaultKind[] = [
+  'log trimmed',
+  'start inside a trimmed journal',
+  'store outside the trimmed log',
+  'zombie finds its input trimmed',
+]
+
+export type FaultKind = (typeof faultKinds)[number] | (typeof exchangeKinds)[number]
 
 /** How often each crash point and each fault was hit. */
 export class Hits {

@@ -24,8 +24,8 @@ const ordinarySizes: Sizes = {
   dedupe: { rootEntriesMax: 128, pageEntries: 64, cleanPagesMax: 64 },
 }
 
-export function drawConfig(random: Random): WorldConfig {
-  const partitions = random.between(1, 4)
+export function drawConfig(random: Random, slots = 1): WorldConfig {
+  const partitions = random.between(1, 4) + slots - 1
   return {
     partitions,
     outputPartitions: random.between(1, 3),
@@ -35,7 +35,7 @@ export function drawConfig(random: Random): WorldConfig {
     syncState: random.chance(0.5),
     sizes: random.chance(0.6) ? tinySizes : ordinarySizes,
     limits: {
-      epochRecordsMax: random.pick([2, 7, 30, 4_096]),
+      epochRecordsMax: random.pick(slots === 1 ? [2, 7, 30, 4_096] : [4, 30, 4_096]),
       epochBytesMax: random.pick([600, 8 << 20, 8 << 20]),
       outputRowsMax: random.pick([1, 2, 7, 4_096]),
       pollWaitMs: millis(random.pick([0, 0, 100])),
@@ -45,6 +45,7 @@ export function drawConfig(random: Random): WorldConfig {
       sweepKeysMax: random.pick([1, 256]),
       exclusionsPerEpochMax: random.pick([2, 1_000]),
       epochsPerWriteBackMax: random.pick([3, 5_000]),
+      ...(slots > 1 && { inFlightRowsMax: random.pick([1, 7, 65_536]) }),
     },
   }
 }

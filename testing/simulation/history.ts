@@ -6,9 +6,10 @@ import { createHash } from 'node:crypto'
 import { crc32, millis } from '../../kernel/index.js'
 import { offset } from '../../log/index.js'
 import { type MemoryDisk, MemoryLog } from '../../log/memory/index.js'
-import { type EpochRecord, type GenesisRecord, journalTopicOf } from '../../runners/slot/index.js'
+import { type EpochRecord, type GenesisRecord, journalTopicOf, ownedPartitions } from '../../runners/slot/index.js'
 import { Difference } from './difference.js'
-import { app, topics } from './topology.js'
+import { app } from './topology.js'
+import type { World } from './world.js'
 
 export interface Stored {
   readonly offset: number
@@ -67,15 +68,14 @@ export async function readTopic(disk: MemoryDisk, topic: string): Promise<Stored
 }
 
 /** @throws Difference when the chain is broken, or when a record lies in no range or in two */
-export async function readHistory(disk: MemoryDisk): Promise<readonly EpochSlice[]> {
-  const epochs = chained(await readPartition(disk, journalTopicOf(app), 0))
+export async function readHistory({ disk, plan }: World, slot = 0): Promise<readonly EpochSlice[]> {
+  const epochs = chained(await readPartition(disk, journalTopicOf(app), slot))
   const inputs = new Map<string, { readonly records: readonly Stored[]; next: number }>()
-  for (const topic of [topics.labels, topics.transactions]) {
-    const partitions = await readTopic(disk, topic)
-    partitions.forEach((records, partition) => {
-      inputs.set(`${topic}/${partition}`, { records, next: 0 })
-    })
+  for (const { topic, partition } of ownedPartitions(plan, slot, of => disk.topics.partitions(of).length)) {
+    inputs.set(`${topic}/${partition}`, { records: await readPartition(disk, topic, partition), next: 0 })
   }
+  const rankOf = (at: At): number => plan.sources.findIndex(source => source.topic === at.topic)
+  const inEpochOrder = (a: At, b: At): number => rankOf(a) - rankOf(b) || a.partition - b.partition
   const slices = epochs.map(record => ({
     record,
     inputs: [...record.inputs].sort(inEpochOrder).map(range => {
@@ -99,15 +99,12 @@ export async function readHistory(disk: MemoryDisk): Promise<readonly EpochSlice
 }
 
 /** Where the journal has moved the clock of expiry, ms; -Infinity while it has not. */
-export async function expiryClockOf(disk: MemoryDisk): Promise<number> {
-  const epochs = chained(await readPartition(disk, journalTopicOf(app), 0))
+export async function expiryClockOf(disk: MemoryDisk, slot: number): Promise<number> {
+  const epochs = chained(await readPartition(disk, journalTopicOf(app), slot))
   return Math.max(Number.NEGATIVE_INFINITY, ...epochs.map(epoch => epoch.expiry_ms ?? Number.NEGATIVE_INFINITY))
 }
 
 type At = { readonly topic: string; readonly partition: number }
-const inEpochOrder = (a: At, b: At): number =>
-  a.topic === b.topic ? a.partition - b.partition : a.topic === topics.labels ? -1 : 1
-
 /** Over the values back to back, then over their lengths (runners/slot/FORMAT.md). */
 function checksum(records: readonly Stored[]): number {
   const lengths = Buffer.alloc(4 * records.length)

@@ -26,7 +26,9 @@ export interface Shipment {
 /** UTF-8 and UTF-16 order these differently. */
 const customers = ['c1', 'c2', 'c3', 'zoë', '\uff5e', '\u{1f600}', 'c', 'C'] as const
 const currencies = ['EUR', 'EUR', 'EUR', 'JPY', 'KWD'] as const
-const traps: readonly Trap[] = ['watch', 'legs', 'policy']
+/** One in each part of a plan: with several slots those are before, between and behind the hops. */
+const trapsOf = (slots: number): readonly Trap[] =>
+  slots === 1 ? ['watch', 'legs', 'policy'] : ['legs', 'terminal', 'policy']
 const labelsPerPaymentMax = 4
 
 export const startMs = Date.UTC(2024, 0, 1)
@@ -34,6 +36,7 @@ export const startMs = Date.UTC(2024, 0, 1)
 export class InputGenerator {
   readonly #random: Random
   readonly #partitions: number
+  readonly #slots: number
   readonly #long: boolean
   readonly #customers: number
   readonly #terminals: number
@@ -47,8 +50,9 @@ export class InputGenerator {
   /** Payments whose verdict was sent before them. */
   #announced: Payment[] = []
 
-  constructor(random: Random, partitions: number) {
+  constructor(random: Random, partitions: number, slots = 1) {
     this.#random = random
+    this.#slots = slots
     this.#partitions = partitions
     this.#long = random.chance(0.3)
     this.#customers = random.between(1, customers.length)
@@ -60,7 +64,9 @@ export class InputGenerator {
   shipments(): Shipment[] {
     const random = this.#random
     const bulk = random.chance(0.05)
-    const total = bulk ? random.between(150, 260) : random.between(30, 120)
+    // Each record of several slots is processed three times.
+    const most = this.#slots === 1 ? 120 : 60
+    const total = bulk ? random.between(150, 260) : random.between(30, most)
     const largest = bulk ? 200 : random.pick([1, 5, 20])
     const shipments: Shipment[] = []
     for (let left = total; left > 0; ) {
@@ -121,7 +127,7 @@ export class InputGenerator {
       currency: random.pick(currencies),
       inline_label: random.chance(0.15) ? random.chance(0.5) : null,
       legs: random.chance(0.5) ? 0 : random.between(1, 9),
-      trap: random.chance(this.#trapChance) ? random.pick(traps) : null,
+      trap: random.chance(this.#trapChance) ? random.pick(trapsOf(this.#slots)) : null,
     }
   }
 

@@ -1,10 +1,10 @@
 /**
- * `npm run sim -- --seeds 10000 [--from N]`, or `--seed N` for one: the slot over a simulated log, clock and disk.
+ * `npm run sim -- --seeds 10000 [--from N]`, or `--seed N` for one, `--slots N`: slots over a simulated log, clock and disk.
  * Exit code 1 at the first difference, or when a crash point or a fault was hit too rarely to count as tested.
  */
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../kernel/index.js'
-import { crashPoints, faultKinds, Hits } from './chaos.js'
+import { crashPoints, exchangeKinds, faultKinds, Hits, oneSlotKinds } from './chaos.js'
 import { runSeed } from './run-seed.js'
 
 /** In a run of 10,000 seeds; in others in proportion. */
@@ -17,12 +17,21 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
+    slots: { type: 'string', default: '1' },
   },
 })
 const seeds = values.seed === undefined ? Number(values.seeds) : 1
 const from = Number(values.seed ?? values.from)
-if (!Number.isSafeInteger(seeds) || seeds < 1 || !Number.isSafeInteger(from)) {
-  console.error('usage: npm run sim -- --seeds COUNT [--from FIRST] | --seed SEED')
+const slots = Number(values.slots)
+if (
+  !Number.isSafeInteger(slots) ||
+  slots < 1 ||
+  slots > 8 ||
+  !Number.isSafeInteger(seeds) ||
+  seeds < 1 ||
+  !Number.isSafeInteger(from)
+) {
+  console.error('usage: npm run sim -- --seeds COUNT [--from FIRST] | --seed SEED [--slots SLOTS]')
   process.exit(2)
 }
 
@@ -31,10 +40,10 @@ const startedMs = systemClock.nowMs()
 let reportedMs = startedMs
 for (let seed = from; seed < from + seeds; seed++) {
   try {
-    await runSeed(seed, hits)
+    await runSeed(seed, hits, slots)
   } catch (error) {
     console.error(`seed ${seed}: ${error instanceof Error ? error.stack : String(error)}`)
-    console.error(`\nagain: npm run sim -- --seed ${seed}`)
+    console.error(`\nagain: npm run sim -- --seed ${seed} --slots ${slots}`)
     process.exit(1)
   }
   const nowMs = systemClock.nowMs()
@@ -46,14 +55,15 @@ for (let seed = from; seed < from + seeds; seed++) {
 
 const tookMs = systemClock.nowMs() - startedMs
 console.log(`${seeds} seeds from ${from} without a difference, ${(tookMs / seeds).toFixed(1)} ms each\n`)
+const kinds = slots === 1 ? faultKinds : [...faultKinds.filter(kind => !oneSlotKinds.includes(kind)), ...exchangeKinds]
 for (const what of [
   ...crashPoints.map(point => ['crash', point] as const),
-  ...faultKinds.map(kind => ['fault', kind] as const),
+  ...kinds.map(kind => ['fault', kind] as const),
 ]) {
   console.log(`${what[0].padEnd(6)} ${what[1].padEnd(24)} ${String(hits.of(what[1])).padStart(8)}`)
 }
 const due = Math.floor((hitsMin * seeds) / seedsOfHitsMin)
-const rare = [...crashPoints, ...faultKinds].filter(what => hits.of(what) < due)
+const rare = [...crashPoints, ...kinds].filter(what => hits.of(what) < due)
 if (rare.length > 0) {
   console.error(`\nhit fewer than ${due} times: ${rare.join(', ')}`)
   process.exitCode = 1

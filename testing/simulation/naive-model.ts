@@ -113,7 +113,7 @@ function sortOut(
     for (const stored of records) {
       count('records')
       const source = `${clock}/${stored.offset}`
-      const value = read(topic, stored)
+      const value = readRecord(topic, stored)
       if (value === null) {
         count('blank')
         continue
@@ -139,7 +139,7 @@ function sortOut(
 }
 
 /** A code of an error, or null for a blank, or the record. */
-function read(topic: string, { value, timestampMs }: Stored): Payment | Verdict | string | null {
+export function readRecord(topic: string, { value, timestampMs }: Stored): Payment | Verdict | string | null {
   if (value === null) return 'MALFORMED_RECORD'
   const text = value.toString('utf8')
   const parsed = topic === topics.labels ? parseVerdict(text) : parsePayment(text)
@@ -165,8 +165,8 @@ function oracleResults(epochs: readonly Sorted[]): ReadonlyMap<Payment, Expected
   return new Map(payments.map((payment, i) => [payment, results[i]!]))
 }
 
-const transactionOf = (payment: Payment): Arrival => ({ kind: 'transaction', ...payment })
-const labelOf = (verdict: Verdict): Arrival => ({ kind: 'label', ...verdict })
+export const transactionOf = (payment: Payment): Arrival => ({ kind: 'transaction', ...payment })
+export const labelOf = (verdict: Verdict): Arrival => ({ kind: 'label', ...verdict })
 
 /** The least of the partitions that are awake; of all, when none is. */
 function slotWatermark({ clocks }: EpochRecord): number {

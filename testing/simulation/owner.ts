@@ -1,14 +1,12 @@
 /** A slot object on a machine: the real slot and the real store, over a log and a backend that fail. */
-import { type MemoryDisk, MemoryLog } from '../../log/memory/index.js'
-import { Slot, type StepResult } from '../../runners/slot/index.js'
+import { MemoryLog } from '../../log/memory/index.js'
+import { genesisOf, Slot, type StepResult } from '../../runners/slot/index.js'
 import { type MemoryDisk as StateDisk, StateStore } from '../../state/index.js'
-import type { Plan } from '../../topology/index.js'
-import type { ManualClock } from '../driver/index.js'
-import type { Chaos, Hits } from './chaos.js'
-import type { WorldConfig } from './config.js'
+import type { Chaos } from './chaos.js'
 import { encodeDeadLetter } from './dead-letter.js'
+import type { Shared } from './fleet.js'
 import { FaultyBackend, Gate, gatedLog } from './seams.js'
-import { app, fakeModel, topics } from './topology.js'
+import { fakeModel, topics } from './topology.js'
 
 export interface Machine {
   disk: StateDisk
@@ -40,48 +38,37 @@ export async function outcomeOf(work: Promise<StepResult> | Promise<void>): Prom
 }
 
 export interface Surroundings {
-  readonly disk: MemoryDisk
-  readonly clock: ManualClock
-  readonly plan: Plan
-  readonly config: WorldConfig
+  readonly slot: number
+  readonly shared: Shared
   readonly chaos: Chaos
-  readonly hits: Hits
   /** It asks for a committer: with `none` it owns the slot from now on, with `indefinite` nobody does. */
   readonly onFence: (owner: Owner, fault: 'none' | 'refused' | 'indefinite') => void
 }
 
 /** @throws WeirError BACKEND_FAILED when a fault keeps the state from being read */
 export async function openOwner(machine: Machine, around: Surroundings): Promise<Owner> {
-  const { disk, clock, plan, config, chaos, hits } = around
-  const { limits, keyGroups, cacheBytesMax, syncState, partitions } = config
+  const { slot: number, shared, chaos } = around
+  const { disk, clock, plan, hits } = shared
+  const { limits, keyGroups, cacheBytesMax, syncState } = shared.config
   const gate = new Gate()
   const faults = chaos.logFaults(fault => around.onFence(owner, fault))
   const disks = machine.disk.open()
   const backend = new FaultyBackend(disks, chaos)
   const store = await StateStore.open({ backend, keyGroups, cacheBytesMax })
-  const inputs = [topics.labels, topics.transactions]
   const slot = new Slot({
     plan,
-    slot: 0,
+    slot: number,
     log: gatedLog(new MemoryLog(disk, { clock, faults }), gate),
     store,
     models: new Map([['fake', fakeModel(plan.featureNames, call => chaos.modelFault(call))]]),
     clock,
     limits,
-    genesis: {
-      app,
-      slots: 1,
-      key_groups: keyGroups,
-      partitions: inputs.map(topic => ({ topic, count: partitions })),
-      start: inputs.flatMap(topic =>
-        Array.from({ length: partitions }, (_, partition) => ({ topic, partition, offset: '0' })),
-      ),
-      job: {},
-    },
+    genesis: genesisOf(plan, number, { keyGroups, partitionsOf: topic => disk.topics.partitions(topic).length }),
     deadLetters: { topic: topics.deadLetters, encode: encodeDeadLetter },
     syncState,
     onEvent: event => {
       if (event.kind === 'excluded') hits.add('record excluded')
+      if (event.kind === 'held-back') hits.add('rows held back')
     },
     crashAt: point => chaos.crashAt(point),
   })

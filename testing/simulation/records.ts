@@ -3,8 +3,8 @@ import { type EventTimeMs, eventTime } from '../../kernel/index.js'
 import { RecordError } from '../../schemas/avro/index.js'
 import type { SourceFormat } from '../../topology/index.js'
 
-/** Which step throws on a record: the process step, the flatMap, or the decision. */
-export type Trap = 'watch' | 'legs' | 'policy'
+/** Which step throws on a record: the process step, the flatMap, the terminal's, or the decision. */
+export type Trap = 'watch' | 'legs' | 'terminal' | 'policy'
 
 export interface Payment {
   readonly transaction_id: string

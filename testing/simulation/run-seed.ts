@@ -1,14 +1,17 @@
 /** One seed from beginning to end. */
+import type { MemoryDisk as StateDisk } from '../../state/index.js'
 import type { Hits } from './chaos.js'
 import { Random } from './random.js'
 import { verifyOutputs, verifyState } from './verify.js'
+import { verifyExchange } from './verify-exchange.js'
 import { World } from './world.js'
 
-/** @throws Difference, or whatever the slot threw that it should not have */
-export async function runSeed(seed: number, hits: Hits): Promise<void> {
-  const world = new World(new Random(String(seed)), hits)
+/** @throws Difference, or whatever a slot threw that it should not have */
+export async function runSeed(seed: number, hits: Hits, slots = 1): Promise<void> {
+  const world = new World(new Random(String(seed)), hits, slots)
   await world.run()
-  const state = await world.stop()
-  await verifyOutputs(world)
-  await verifyState(state, await world.rebuild())
+  const states: StateDisk[] = []
+  for (const fleet of world.fleets) states.push(await fleet.stop())
+  await (slots === 1 ? verifyOutputs(world) : verifyExchange(world, hits))
+  for (const fleet of world.fleets) await verifyState(states[fleet.slot]!, await fleet.rebuild())
 }

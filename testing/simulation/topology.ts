@@ -14,7 +14,15 @@ import {
   RowFlag,
 } from '../../operators/index.js'
 import type { Explanation, Model, ScoreReport } from '../../scoring/index.js'
-import { compile, type DecideFunction, modelNamed, type Plan, toJson, topology } from '../../topology/index.js'
+import {
+  compile,
+  type DecideFunction,
+  modelNamed,
+  type Placement,
+  type Plan,
+  toJson,
+  topology,
+} from '../../topology/index.js'
 import { type Payment, paymentFormat, timeOf, type Verdict, verdictFormat } from './records.js'
 import { watch } from './watch.js'
 
@@ -94,16 +102,25 @@ export function legsOf(payment: Payment): Leg[] {
   return Array.from({ length: payment.legs }, (_, leg) => ({ transaction_id, customer_id, leg }))
 }
 
-export function simulatedPlan(sizes: Sizes): Plan {
+/**
+ * With several slots without the process step, whose twin follows one slot's journal; instead a step between the hops makes
+ * no row of some payments, and two of others.
+ */
+export function simulatedPlan(sizes: Sizes, placement: Placement): Plan {
   const built = topology(app)
   const verdicts = built.source(topics.labels, verdictFormat, {
     eventTime: timeOf,
     outOfOrderness: days(30),
     role: 'labels',
+    partitionedBy: { key: 'customer', keyOf: v => v.customer_id },
   })
   const payments = built
-    .source(topics.transactions, paymentFormat, { eventTime: timeOf, outOfOrderness: minutes(10) })
-    .keyBy('by-customer', p => p.customer_id)
+    .source(topics.transactions, paymentFormat, {
+      eventTime: timeOf,
+      outOfOrderness: minutes(10),
+      partitionedBy: { key: 'customer', keyOf: p => p.customer_id },
+    })
+    .keyBy('by-customer', p => p.customer_id, 'customer')
     .dedupe('dedupe', {
       idOf: p => p.transaction_id,
       fingerprintOf: [p => p.amount_minor, p => p.currency, p => p.terminal_id],
@@ -113,12 +130,12 @@ export function simulatedPlan(sizes: Sizes): Plan {
   const labels = payments
     .flatMap('known-labels', knownVerdict)
     .merge('all-labels', verdicts)
-    .keyBy('labels-by-terminal', v => v.terminal_id)
+    .keyBy('labels-by-terminal', v => v.terminal_id, 'terminal')
   const perMajor = (p: Payment): number => minorUnitsPerMajor(p.currency)
   const amount = { amount: (p: Payment): number => p.amount_minor }
   const mean1 = mean<'amount', Payment>('amount', { per: perMajor })
-  payments
-    .keyBy('customer-key', p => p.customer_id)
+  const featured = payments
+    .keyBy('customer-key', p => p.customer_id, 'customer')
     .velocity(
       'customer',
       amount,
@@ -132,7 +149,7 @@ export function simulatedPlan(sizes: Sizes): Plan {
       },
       { lateness: days(30), lateAfter: minutes(10), sizes: sizes.reservoir },
     )
-    .keyBy('terminal-key', p => p.terminal_id)
+    .keyBy('terminal-key', p => p.terminal_id, 'terminal')
     .velocity('terminal', amount, terminalFeatures, {
       lateness: days(30),
       sizes: sizes.reservoir,
@@ -147,22 +164,34 @@ export function simulatedPlan(sizes: Sizes): Plan {
         },
       },
     })
+  const judged = placement.slots === 1 ? featured : featured.flatMap('copies', copyPayment)
+  judged
     .score('model', { model: modelNamed('fake') })
     .decide('policy', policy)
     .to(topics.decisions, json('decision'))
-  payments
-    .keyBy('watch-key', p => p.customer_id)
-    .process('watch', watch)
-    .to(
-      topics.alerts,
-      toJson('alert', alert => alert.who),
-    )
+  if (placement.slots === 1) {
+    payments
+      .keyBy('watch-key', p => p.customer_id)
+      .process('watch', watch)
+      .to(
+        topics.alerts,
+        toJson('alert', alert => alert.who),
+      )
+  }
   payments.flatMap('split', splitPayment).to(topics.legs, json('leg'))
   payments.sideOutput('large', p => p.amount_minor >= largeAmount).to(topics.large, json('payment'))
-  return compile(built.graph)
+  return compile(built.graph, placement)
 }
 
 const json = (name: string) => toJson<{ readonly customer_id: string }>(name, value => value.customer_id)
+
+/** Between the hops: rows of one payment may be none, or several. */
+export const copiesOf = (payment: Payment): number => (payment.legs === 3 ? 0 : payment.legs === 4 ? 2 : 1)
+
+function copyPayment(payment: Payment): readonly Payment[] {
+  if (payment.trap === 'terminal') throw new Error('a trap')
+  return new Array<Payment>(copiesOf(payment)).fill(payment)
+}
 
 function splitPayment(payment: Payment): readonly Leg[] {
   if (payment.trap === 'legs') throw new Error('a trap')

@@ -1,72 +1,64 @@
 /**
- * The world of one seed: one log, two machines with a state disk each, a clock, and at most two slot objects at a time,
- * of which one owns the slot (`live`: who fenced last).
- *
- * What is checked as it runs: only the owner's step may commit; whoever is told SLOT_FENCED is not the owner; what ends
- * a slot is a crash, a fencing or a fault that was injected, nothing else; and every run gets to its end.
+ * The world of one seed: one log, a clock, and a fleet of machines for each slot, which take turns as the seed has it.
+ * Every run gets to its end.
  */
-import { assert, days, defined, isWeirError, millis } from '../../kernel/index.js'
-import { type Append, offset, type TopicPartition } from '../../log/index.js'
+import { millis } from '../../kernel/index.js'
+import type { Append } from '../../log/index.js'
 import { MemoryDisk, MemoryLog } from '../../log/memory/index.js'
 import { journalTopicOf } from '../../runners/slot/index.js'
-import { MemoryDisk as StateDisk } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { ManualClock } from '../driver/index.js'
-import { Chaos, type Hits, SimulatedCrash } from './chaos.js'
+import { Chaos, type Hits } from './chaos.js'
 import { drawConfig, type WorldConfig } from './config.js'
 import { Difference } from './difference.js'
-import { expiryClockOf } from './history.js'
+import { Fleet } from './fleet.js'
 import { InputGenerator, type Shipment, startMs } from './input.js'
-import { type Machine, type Outcome, type Owner, openOwner, outcomeOf } from './owner.js'
 import type { Random } from './random.js'
 import { app, simulatedPlan, topics } from './topology.js'
 
 const turnsMax = 20_000
-const journal: TopicPartition = { topic: journalTopicOf(app), partition: 0 }
 
 export class World {
   readonly disk: MemoryDisk
   readonly plan: Plan
   readonly config: WorldConfig
-  readonly hits: Hits
   readonly clock = new ManualClock(startMs)
+  readonly fleets: readonly Fleet[]
   readonly #random: Random
-  readonly #trimming: Random
-  readonly #trimChance: number
-  readonly #chaos: Chaos
-  readonly #machines: readonly Machine[] = [
-    { disk: new StateDisk(), busy: false },
-    { disk: new StateDisk(), busy: false },
-  ]
-  readonly #owners: Owner[] = []
   readonly #producer: MemoryLog
-  readonly #shipments: Shipment[]
-  #live: Owner | undefined
-  /** Its state lies inside the log that is left; another's may not. undefined while nothing was trimmed. */
-  #holder: Machine | undefined
-  #takeoversLeft: number
+  readonly #shipments: readonly Shipment[]
   #turns = 0
 
-  constructor(random: Random, hits: Hits) {
-    this.config = drawConfig(random.fork('config'))
-    this.hits = hits
+  constructor(random: Random, hits: Hits, slots = 1) {
+    this.config = drawConfig(random.fork('config'), slots)
     this.#random = random.fork('world')
-    this.#trimming = random.fork('trimming')
-    this.#trimChance = this.#trimming.pick([0, 0.05, 0.5])
-    this.#chaos = new Chaos(random.fork('chaos'), hits)
-    this.#takeoversLeft = this.#random.below(4)
     this.disk = new MemoryDisk({ markers: this.config.markers })
-    this.plan = simulatedPlan(this.config.sizes)
+    const { partitions, outputPartitions, sizes } = this.config
+    this.plan = simulatedPlan(sizes, { slots, partitions })
     this.#producer = new MemoryLog(this.disk, { clock: this.clock })
-    this.#shipments = new InputGenerator(random.fork('input'), this.config.partitions).shipments()
-    const { partitions, outputPartitions } = this.config
-    this.disk.createTopic(topics.labels, partitions)
-    this.disk.createTopic(topics.transactions, partitions)
+    this.#shipments = new InputGenerator(random.fork('input'), partitions, slots).shipments()
+    for (const { topic } of this.plan.sources) this.disk.createTopic(topic, partitions)
     this.disk.createTopic(topics.decisions, partitions)
     for (const topic of [topics.alerts, topics.legs, topics.large, topics.deadLetters]) {
       this.disk.createTopic(topic, outputPartitions)
     }
-    this.disk.createTopic(journalTopicOf(app), 1)
+    this.disk.createTopic(journalTopicOf(app), slots)
+    const shared = {
+      disk: this.disk,
+      plan: this.plan,
+      config: this.config,
+      clock: this.clock,
+      hits,
+      random: this.#random,
+      allDown: () => this.fleets.every(fleet => fleet.isDown),
+    }
+    // What is trimmed cannot be read back as a dead letter of another slot's; retention leaves a week for that.
+    this.fleets =
+      slots === 1
+        ? [new Fleet(0, shared, new Chaos(random.fork('chaos'), hits), random.fork('trimming'))]
+        : Array.from({ length: slots }, (_, slot) => {
+            return new Fleet(slot, shared, new Chaos(random.fork(`chaos of ${slot}`), hits), undefined)
+          })
   }
 
   /** Everything is sent and processed, whatever goes wrong on the way. @throws Difference */
@@ -78,44 +70,9 @@ export class World {
       await this.#ship(shipment)
     }
     await this.#drain()
-    this.#chaos.calmDown()
-    for (const owner of [...this.#owners]) {
-      if (owner.suspended !== undefined) await this.#resume(owner)
-      else if (this.#live !== owner) await this.#step(owner)
-    }
+    for (const fleet of this.fleets) await fleet.calmDown()
     this.disk.settle()
     await this.#drain()
-  }
-
-  /** The state at the end, written back and with everything that has expired removed; then the machine stops. */
-  async stop(): Promise<StateDisk> {
-    const owner = this.#owners.find(candidate => candidate === this.#live) ?? (await this.#start())
-    assert(owner !== undefined, 'a slot starts when nothing goes wrong')
-    for (const other of [...this.#owners]) if (other !== owner) await this.#end(other, false)
-    for (const topic of [topics.labels, topics.transactions, journalTopicOf(app)]) this.disk.untrim(topic)
-    await this.#closeSwept(owner)
-    return owner.machine.disk
-  }
-
-  /** Every committed epoch once more, on an empty store and with nothing going wrong. */
-  async rebuild(): Promise<StateDisk> {
-    const machine = { disk: new StateDisk(), busy: false }
-    const owner = await this.#open(machine)
-    await owner.slot.start()
-    await this.#closeSwept(owner)
-    return machine.disk
-  }
-
-  /**
-   * What has expired goes sooner or later, and by whole days; here at once, at the end of the clock's day, so that two
-   * states can be compared.
-   */
-  async #closeSwept({ slot, store }: Owner): Promise<void> {
-    await slot.close()
-    store.setExpiryClock((Math.floor((await expiryClockOf(this.disk)) / days(1)) + 1) * days(1))
-    await store.sweep(Number.MAX_SAFE_INTEGER)
-    await store.write(store.serialise(), defined(store.reflects, 'position of a closed slot'), { sync: true })
-    await store.close()
   }
 
   async #ship(shipment: Shipment): Promise<void> {
@@ -132,194 +89,12 @@ export class World {
   }
 
   async #drain(): Promise<void> {
-    while (!this.#allProcessed()) await this.#turn()
-  }
-
-  #allProcessed(): boolean {
-    const live = this.#owners.find(owner => owner === this.#live && owner.suspended === undefined)
-    return live !== undefined && (live.slot.counts.get('records') ?? 0) === this.#recordsInLog()
-  }
-
-  #recordsInLog(): number {
-    let records = 0
-    for (const topic of [topics.labels, topics.transactions]) {
-      for (const partition of this.disk.topics.partitions(topic)) {
-        for (const entry of [...partition.trimmed, ...partition.entries]) records += entry.count
-      }
-    }
-    return records
+    while (!this.fleets.every(fleet => fleet.allProcessed)) await this.#turn()
   }
 
   async #turn(): Promise<void> {
     if (++this.#turns > turnsMax) throw new Difference(`no end after ${turnsMax} turns`)
-    const random = this.#random
-    if (this.#owners.length === 0) {
-      await this.#start()
-      return
-    }
-    if (random.chance(0.1)) this.clock.advance(millis(random.pick([1, 700, 61_000])))
-    if (this.disk.delayedCommits > 0 && random.chance(0.2)) this.#settleDelayed()
-    if (this.#trimming.chance(this.#trimChance)) await this.#trim()
-    const owner = random.pick(this.#owners)
-    if (owner.suspended !== undefined) {
-      if (random.chance(0.3)) await this.#resume(owner)
-    } else if (this.#owners.length === 1 && this.#takeoversLeft > 0 && this.#chaos.chance(0.1)) {
-      await this.#takeOver(owner)
-    } else if (this.#chaos.chance(0.02)) {
-      await this.#restart(owner)
-    } else {
-      await this.#step(owner)
-    }
-  }
-
-  async #start(): Promise<Owner | undefined> {
-    const machine = this.#random.pick(this.#machines.filter(candidate => !candidate.busy))
-    if (machine.disk.entries > 0 && machine !== this.#holder && this.#chaos.chance(0.1)) {
-      machine.disk = new StateDisk()
-      this.hits.add('state wiped')
-    }
-    machine.busy = true
-    let owner: Owner
-    try {
-      owner = await this.#open(machine)
-    } catch (error) {
-      // The state cannot be read: an injected fault; the machine tries again later.
-      if (!isWeirError(error, 'BACKEND_FAILED')) throw error
-      machine.disk.crash(machine.disk.unsynced)
-      machine.busy = false
-      return undefined
-    }
-    this.#owners.push(owner)
-    if (this.disk.topics.range(journal).earliest > 0n) this.hits.add('start inside a trimmed journal')
-    await this.#settle(owner, await outcomeOf(owner.slot.start()), 'start')
-    return this.#owners.includes(owner) ? owner : undefined
-  }
-
-  #open(machine: Machine): Promise<Owner> {
-    return openOwner(machine, {
-      disk: this.disk,
-      clock: this.clock,
-      plan: this.plan,
-      config: this.config,
-      chaos: this.#chaos,
-      hits: this.hits,
-      onFence: (owner, fault) => this.#onFence(owner, fault),
-    })
-  }
-
-  #onFence(owner: Owner, fault: 'none' | 'refused' | 'indefinite'): void {
-    if (this.disk.delayedCommits > 0 && this.#random.chance(0.5)) this.#settleDelayed()
-    else if (this.disk.delayedCommits > 0 && fault !== 'refused') this.hits.add('delayed commit dropped')
-    if (fault !== 'refused') this.#live = fault === 'none' ? owner : undefined
-  }
-
-  /** The owner trims inputs and journal anywhere below what its store reflects, once that survives a crash. */
-  async #trim(): Promise<void> {
-    const owner = this.#owners.find(candidate => candidate === this.#live && candidate.suspended === undefined)
-    const reflected = owner?.slot.reflected
-    if (owner === undefined || reflected === undefined) return
-    await owner.syncState()
-    this.#holder = owner.machine
-    await this.#trimBelow(journal, reflected.journal)
-    for (const at of reflected.positions) await this.#trimBelow(at, BigInt(at.offset))
-    this.hits.add('log trimmed')
-  }
-
-  async #trimBelow(at: TopicPartition, bound: bigint): Promise<void> {
-    const { earliest } = this.disk.topics.range(at)
-    const to = this.#trimming.chance(0.5) ? Number(bound) : this.#trimming.between(Number(earliest), Number(bound))
-    await this.#producer.trim({ ...at, offset: offset(to) })
-  }
-
-  #settleDelayed(): void {
-    this.hits.add('delayed commit arrives')
-    this.disk.settle()
-  }
-
-  async #step(owner: Owner): Promise<void> {
-    await this.#settle(owner, await outcomeOf(owner.slot.step()), 'step')
-  }
-
-  /** Another machine starts while this one lives; perhaps just as it commits. */
-  async #takeOver(owner: Owner): Promise<void> {
-    this.#takeoversLeft--
-    this.hits.add('takeover')
-    if (this.#random.chance(0.5)) {
-      const held = owner.gate.arm()
-      const stepping = outcomeOf(owner.slot.step())
-      const first = await Promise.race([stepping, held])
-      owner.gate.disarm()
-      if (first === undefined) {
-        owner.suspended = stepping
-        this.hits.add('takeover in mid-commit')
-      } else {
-        await this.#settle(owner, first, 'step')
-      }
-    }
-    await this.#start()
-  }
-
-  async #resume(owner: Owner): Promise<void> {
-    const stepping = owner.suspended
-    owner.suspended = undefined
-    owner.gate.letThrough()
-    if (stepping !== undefined) await this.#settle(owner, await stepping, 'step')
-  }
-
-  async #restart(owner: Owner): Promise<void> {
-    const outcome = await outcomeOf(owner.slot.close())
-    if (outcome.kind === 'threw') return this.#settle(owner, outcome, 'close')
-    await owner.store.close()
-    this.hits.add('clean restart')
-    await this.#end(owner, false)
-  }
-
-  async #settle(owner: Owner, outcome: Outcome, during: 'start' | 'step' | 'close'): Promise<void> {
-    if (outcome.kind === 'done') {
-      if (outcome.committed && this.#live !== owner) throw new Difference('a fenced slot committed')
-      return
-    }
-    const { error } = outcome
-    if (isWeirError(error, 'SLOT_FENCED')) {
-      if (this.#live === owner) throw new Difference('the owner was told that it is fenced')
-      this.hits.add('zombie fenced')
-    } else if (isWeirError(error, 'HISTORY_TRIMMED')) {
-      await this.#end(owner, true)
-      return this.#restoreFromHolder(owner.machine)
-    } else if (isWeirError(error, 'OFFSET_OUT_OF_RANGE') && this.#live !== owner) {
-      this.hits.add('zombie finds its input trimmed')
-    } else if (isWeirError(error, 'EPOCH_FAILED')) {
-      this.hits.add('recoveries exhausted')
-    } else if (!(error instanceof SimulatedCrash)) {
-      // From a step a slot recovers by itself; a start or a close that fails is repeated by whoever runs the slot.
-      const injected = isWeirError(error, 'BACKEND_FAILED') || isWeirError(error, 'COMMIT_INDEFINITE')
-      if (during === 'step' || !injected) throw error
-    }
-    await this.#end(owner, true)
-  }
-
-  /** Its state was older than what is left of the log, or wiped: it gets a copy of the state that the log was trimmed by. */
-  #restoreFromHolder(machine: Machine): void {
-    const holder = this.#holder
-    if (holder === undefined || holder === machine) throw new Difference('the log was trimmed above its own state')
-    this.hits.add('store outside the trimmed log')
-    machine.disk = holder.disk.copy()
-  }
-
-  /** The process is gone, and with a crash some of what it had not synced. */
-  async #end(owner: Owner, crashed: boolean): Promise<void> {
-    const { disk } = owner.machine
-    const keep = crashed ? this.#random.between(0, disk.unsynced) : disk.unsynced
-    if (keep < disk.unsynced) this.hits.add('state batches lost')
-    disk.crash(keep)
-    owner.machine.busy = false
-    this.#owners.splice(this.#owners.indexOf(owner), 1)
-    if (this.#live === owner) this.#live = undefined
-    if (crashed && this.#owners.length === 0 && this.disk.unsyncedWrites > 0 && this.#chaos.chance(0.3)) {
-      // What was under way is gone with it: it may rest on what is lost.
-      this.disk.abortDelayed()
-      this.disk.powerCut(this.#random.below(this.disk.unsyncedWrites))
-      this.hits.add('log tail lost')
-    }
+    const [only] = this.fleets
+    await (this.fleets.length === 1 ? only! : this.#random.pick(this.fleets)).turn()
   }
 }

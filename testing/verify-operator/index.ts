@@ -8,13 +8,13 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { AssertionError, beginningOfTime, type EventTimeMs } from '../../kernel/index.js'
-import type { OperatorSpec, Row, RowOutput, StepRuntime } from '../../operators/index.js'
+import type { HopTag, OperatorSpec, Row, RowOutput, StepRuntime } from '../../operators/index.js'
 import { Phases, Pipeline } from '../../runners/slot/index.js'
 import { MemoryDisk, StateStore } from '../../state/index.js'
 import { compile, type Plan, type SinkFormat, type SourceFormat, topology } from '../../topology/index.js'
 
 export type VerifyItem =
-  | { readonly value: unknown; readonly at: EventTimeMs; readonly port?: number }
+  | { readonly value: unknown; readonly at: EventTimeMs; readonly port?: number; readonly hop?: HopTag }
   /** The epoch ends here in every variant, and the watermark moves. */
   | { readonly watermark: EventTimeMs }
 
@@ -92,7 +92,7 @@ async function run(options: VerifyOptions, variant: Variant): Promise<VerifiedRo
   let watermark = beginningOfTime
   let pending: Exclude<VerifyItem, { watermark: EventTimeMs }>[] = []
   const flush = async (): Promise<void> => {
-    await instance.pipeline.run(toRows(instance.plan, pending), { watermark }, 'live')
+    await instance.pipeline.run(toRows(instance.plan, pending), { watermarks: [watermark] }, 'live')
     pending = []
     for (const { value, at, flags, features } of instance.pipeline.rowsFor(instance.plan.sinks[0]!)) {
       out.push({ value: structuredClone(value), at, flags, features: [...features] })
@@ -154,7 +154,7 @@ function planOf(options: VerifyOptions, variant: Variant): Plan {
   return compile(app.graph)
 }
 
-function toRows(plan: Plan, items: readonly { value: unknown; at: EventTimeMs; port?: number }[]): Row[][] {
+function toRows(plan: Plan, items: readonly Exclude<VerifyItem, { watermark: EventTimeMs }>[]): Row[][] {
   const rows: Row[][] = plan.sources.map(() => [])
   items.forEach((item, ordinal) => {
     rows[item.port ?? 0]!.push({
@@ -167,6 +167,7 @@ function toRows(plan: Plan, items: readonly { value: unknown; at: EventTimeMs; p
       score: Number.NaN,
       source: { topic: 'verify', partition: 0, offset: ordinal },
       loggedAtMs: Number.NaN,
+      hop: item.hop ?? null,
     })
   })
   return rows

@@ -1,4 +1,4 @@
-/** `weir up` and `weir worker` as child processes that can be killed without warning. */
+/** `weir up`, `weir worker` and `weir edge` as child processes that can be killed without warning. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
@@ -26,7 +26,7 @@ export interface WeirProcess extends LaunchedWeir {
   readonly readyMs: number
 }
 
-export interface WorkerOptions {
+export interface KafkaProcessOptions {
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
@@ -55,9 +55,9 @@ export function startWorker(
   brokers: readonly string[],
   dataDir: string,
   port: number,
-  options: WorkerOptions = {},
+  options: KafkaProcessOptions = {},
 ): Promise<WeirProcess> {
-  return start(workerArgs(dataDir, port, options), port, workerEnv(brokers, options))
+  return start(argsOf('worker', dataDir, port, options), port, envOf(brokers, options))
 }
 
 /** Waits for nothing. */
@@ -65,17 +65,29 @@ export function launchWorker(
   brokers: readonly string[],
   dataDir: string,
   port: number,
-  options: WorkerOptions = {},
+  options: KafkaProcessOptions = {},
 ): LaunchedWeir {
-  return launch(workerArgs(dataDir, port, options), port, workerEnv(brokers, options))
+  return launch(argsOf('worker', dataDir, port, options), port, envOf(brokers, options))
 }
 
-const workerArgs = (dataDir: string, port: number, { flags = [] }: WorkerOptions): readonly string[] => [
-  ...['worker', '--data-dir', dataDir, '--port', String(port)],
-  ...flags,
-]
+/** Ready means: Kafka answers, and it waits for replies. */
+export function startEdge(
+  brokers: readonly string[],
+  dataDir: string,
+  port: number,
+  options: KafkaProcessOptions = {},
+): Promise<WeirProcess> {
+  return start(argsOf('edge', dataDir, port, options), port, envOf(brokers, options))
+}
 
-const workerEnv = (brokers: readonly string[], { env }: WorkerOptions): Readonly<Record<string, string>> => ({
+const argsOf = (
+  verb: string,
+  dataDir: string,
+  port: number,
+  { flags = [] }: KafkaProcessOptions,
+): readonly string[] => [...[verb, '--data-dir', dataDir, '--port', String(port)], ...flags]
+
+const envOf = (brokers: readonly string[], { env }: KafkaProcessOptions): Readonly<Record<string, string>> => ({
   WEIR_KAFKA_BROKERS: brokers.join(','),
   ...env,
 })

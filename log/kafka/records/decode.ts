@@ -27,6 +27,8 @@ export interface Run {
   readonly valueEnd: Int32Array
   /** Where the headers begin: their number, then each. */
   readonly headersStart: Int32Array
+  /** Some record has headers. */
+  hasHeaders: boolean
   readonly timestampMs: Float64Array
   /** Position after the run, past gaps that are known. */
   next: number
@@ -153,6 +155,7 @@ function decodeRun(bytes: Buffer, batches: readonly Batch[], from: number, where
     valueStart: new Int32Array(capacity),
     valueEnd: new Int32Array(capacity),
     headersStart: new Int32Array(capacity),
+    hasHeaders: false,
     timestampMs: new Float64Array(capacity),
     next: base,
   }
@@ -189,9 +192,12 @@ function decodeBatch(run: Run, batch: Batch, from: number, where: string, header
     valueEnd[row] = valueLength < 0 ? -1 : at
     headersStart[row] = at
     if (at >= recordEnd) throw corrupt(where, baseOffset, 'a record reaches past its end')
+    const hasHeaders = bytes[at] !== 0
     at = recordEnd
     // The first batch of a fetch may begin before what was asked for.
-    if (run.baseOffset + delta >= from) row++
+    if (run.baseOffset + delta < from) continue
+    row++
+    if (hasHeaders) run.hasHeaders = true
   }
   run.count = row
 }

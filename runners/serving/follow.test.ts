@@ -28,7 +28,7 @@ describe('following a topic', () => {
   it('begins with what is there, and goes on with what comes', async () => {
     const { log, add } = await open()
     await add('1', '2')
-    const taken = take(followTopic(log, topic, 'beginning', new AbortController().signal), 4)
+    const taken = take(followTopic(log, { topic, partitions: 1 }, 'beginning', new AbortController().signal), 4)
     await add('3')
     await add('4', '5')
     assert.deepEqual(await taken, ['1', '2', '3', '4'])
@@ -38,7 +38,7 @@ describe('following a topic', () => {
     const { log, add } = await open()
     await add('1')
     await add('2')
-    const values = followTopic(log, topic, 'beginning', new AbortController().signal)
+    const values = followTopic(log, { topic, partitions: 1 }, 'beginning', new AbortController().signal)
     await log.range({ topic, partition: 0 })
     await log.trim({ topic, partition: 0, offset: offset(1) })
     assert.deepEqual(await take(values, 1), ['2'])
@@ -47,7 +47,7 @@ describe('following a topic', () => {
   it('from the end begins where the log ended at the call, however late it is read', async () => {
     const { log, add } = await open()
     await add('old')
-    const values = followTopic(log, topic, 'end', new AbortController().signal)
+    const values = followTopic(log, { topic, partitions: 1 }, 'end', new AbortController().signal)
     await add('new')
     assert.deepEqual(await take(values, 1), ['new'])
   })
@@ -56,7 +56,7 @@ describe('following a topic', () => {
     const { log, add } = await open()
     await add('1', '2')
     const waiting = new AbortController()
-    const nothing = take(followTopic(log, topic, 'end', waiting.signal), 1)
+    const nothing = take(followTopic(log, { topic, partitions: 1 }, 'end', waiting.signal), 1)
     // gives the poll a turn, so that the abort meets it waiting
     await new Promise(resolve => setImmediate(resolve))
     waiting.abort()
@@ -64,7 +64,7 @@ describe('following a topic', () => {
 
     const between = new AbortController()
     const seen: string[] = []
-    for await (const value of followTopic(log, topic, 'beginning', between.signal)) {
+    for await (const value of followTopic(log, { topic, partitions: 1 }, 'beginning', between.signal)) {
       seen.push(value.toString())
       between.abort()
     }
@@ -74,7 +74,9 @@ describe('following a topic', () => {
   it('does not jump over what was trimmed away under a slow reader', async () => {
     const { log, add } = await open()
     await add('1')
-    const values = followTopic(log, topic, 'beginning', new AbortController().signal)[Symbol.asyncIterator]()
+    const values = followTopic(log, { topic, partitions: 1 }, 'beginning', new AbortController().signal)[
+      Symbol.asyncIterator
+    ]()
     assert.equal((await values.next()).value?.toString(), '1')
     await add('2', '3')
     await log.trim({ topic, partition: 0, offset: offset(3) })
@@ -84,7 +86,7 @@ describe('following a topic', () => {
 
   it('of an unknown topic fails where it is read', async () => {
     const { log } = await open()
-    const values = followTopic(log, 'no-such', 'end', new AbortController().signal)
+    const values = followTopic(log, { topic: 'no-such', partitions: 1 }, 'end', new AbortController().signal)
     await assert.rejects(take(values, 1), error => isWeirError(error, 'UNKNOWN_TOPIC'))
   })
 })

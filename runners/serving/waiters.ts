@@ -1,7 +1,7 @@
 /**
- * Callers who wait for the outcome of a record that they appended, by its offset.
+ * Callers who wait for the outcome of a record that they appended, by its offset or by a correlation id.
  *
- * Invariants: at most `inFlightMax` wait (I6); each is resolved once: by the epoch that took its record, or by its deadline.
+ * Invariants: at most `inFlightMax` wait (I6); each is resolved once: by what is told of its record, or by its deadline.
  */
 import { type DurationMs, WeirError } from '../../kernel/index.js'
 
@@ -18,9 +18,9 @@ interface Waiter {
   readonly timer: NodeJS.Timeout
 }
 
-export class Waiters {
+export class Waiters<Key> {
   readonly #inFlightMax: number
-  readonly #byOffset = new Map<number, Waiter>()
+  readonly #byKey = new Map<Key, Waiter>()
   #reserved = 0
 
   constructor(inFlightMax: number) {
@@ -43,28 +43,28 @@ export class Waiters {
     this.#reserved--
   }
 
-  /** Waits for the record at `offset`, at most `deadline`. */
-  wait(offset: number, deadline: DurationMs): Promise<RecordOutcome> {
+  /** Waits at most `deadline`. */
+  wait(key: Key, deadline: DurationMs): Promise<RecordOutcome> {
     return new Promise(resolve => {
-      const timer = setTimeout(() => this.settle(offset, { kind: 'deadline' }), deadline)
-      this.#byOffset.set(offset, { resolve, timer })
+      const timer = setTimeout(() => this.settle(key, { kind: 'deadline' }), deadline)
+      this.#byKey.set(key, { resolve, timer })
     })
   }
 
-  waitsFor(offset: number): boolean {
-    return this.#byOffset.has(offset)
+  waitsFor(key: Key): boolean {
+    return this.#byKey.has(key)
   }
 
-  settle(offset: number, outcome: RecordOutcome): void {
-    const waiter = this.#byOffset.get(offset)
+  settle(key: Key, outcome: RecordOutcome): void {
+    const waiter = this.#byKey.get(key)
     if (waiter === undefined) return
-    this.#byOffset.delete(offset)
+    this.#byKey.delete(key)
     clearTimeout(waiter.timer)
     waiter.resolve(outcome)
   }
 
   /** The process stops, or the log failed: all who wait get this outcome. */
   settleAll(outcome: RecordOutcome): void {
-    for (const offset of [...this.#byOffset.keys()]) this.settle(offset, outcome)
+    for (const key of [...this.#byKey.keys()]) this.settle(key, outcome)
   }
 }

@@ -1,0 +1,2 @@
+export { KafkaEdge, type KafkaEdgeEvent, type KafkaEdgeOptions } from './engine.js'
+export { registerEdgeMetrics } from './metrics.js'

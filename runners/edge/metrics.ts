@@ -1,0 +1,23 @@
+/** What only an edge over Kafka has to tell, beside the metrics of HTTP. */
+import { Gauge, type Registry } from 'prom-client'
+import type { KafkaEdge } from './engine.js'
+
+export function registerEdgeMetrics(edge: KafkaEdge, registry: Registry): void {
+  const gauge = (name: string, help: string, value: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(value())
+      },
+    })
+  }
+  gauge('weir_edge_kafka_answers', '1 while Kafka answers', () => (edge.facts.kafkaAnswers ? 1 : 0))
+  gauge('weir_edge_view_behind_records', 'Decisions that the view has not folded yet', () => edge.facts.viewBehind)
+  gauge(
+    'weir_edge_replies_unclaimed',
+    'Replies since the start for which nobody waited: late ones, and those to other edges',
+    () => edge.facts.unclaimedReplies,
+  )
+}

@@ -1,0 +1,5 @@
+export { type DecisionIds, decisionIdsOf } from './decision-ids.js'
+export { followTopic } from './follow.js'
+export type { Found } from './found.js'
+export { type DecisionAt, ViewIndex } from './view-index.js'
+export { type RecordOutcome, Waiters } from './waiters.js'
