@@ -55,6 +55,7 @@ withKafka('connections of the Kafka log', source, tests => {
     ['a wrong password, PLAIN', 'SASL', { sasl: sasl('PLAIN', 'wrong-secret') }],
     ['a wrong password, SCRAM', 'SASL', { sasl: sasl('SCRAM-SHA-256', 'wrong-secret') }],
     ['an authority that is not trusted', 'BOTH', { sasl: sasl('PLAIN'), tls: {} }],
+    ['no certificate where one is asked for', 'MUTUAL', { tls: { ca: authority } }],
     ['TLS towards a broker without', 'SASL', { sasl: sasl('PLAIN'), tls: { ca: authority } }],
   ]
   for (const [what, listener, options] of wrong) {

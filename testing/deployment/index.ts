@@ -118,6 +118,17 @@ export class Deployment {
     return found.sort((a, b) => a.partition - b.partition || Number(a.offset - b.offset))
   }
 
+  /** What a topic holds once it holds so many records. @throws Error when it does not */
+  async readAtLeast(topic: string, count: number): Promise<readonly Stored[]> {
+    const end = performance.now() + settleMsMax
+    for (;;) {
+      const found = await this.read(topic)
+      if (found.length >= count) return found
+      if (performance.now() > end) throw new Error(`${topic} holds ${found.length} records, not ${count}`)
+      await new Promise(resolve => setTimeout(resolve, 100))
+    }
+  }
+
   async close(): Promise<void> {
     for (const worker of this.#workers) await worker.kill()
     await this.log.close()
