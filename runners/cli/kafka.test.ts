@@ -81,7 +81,7 @@ describe('verbs on Kafka', { skip }, () => {
       )
     }
     // at a rate, and once more: repeats, which make no second decision
-    const again = ['produce', '--format', 'handbook', '--input', path, '--rate', '200']
+    const again = ['produce', path, '--format', 'handbook', '--rate', '200']
     const brokers = ['--brokers', kafka.brokers.join(','), '--topic-prefix', deployment.prefix]
     const words = await weir([...again, ...brokers])
     assert.match(words.stdout, /^sent +30$/m, words.stderr)

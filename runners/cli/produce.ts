@@ -2,15 +2,15 @@ import { type ProduceIo, type ProduceJob, produce } from '../client/index.js'
 import { textOf } from '../config/index.js'
 import { createProgress } from '../replay/index.js'
 import { clientHelp, clientOf, configOf, eitherFlags, kafkaHelp, speaksKafka } from './settings.js'
-import { oneOf, parseFlags, required, text, type Values, type Verb, wholeNumber } from './verb.js'
+import { oneOf, parseArguments, required, text, type Values, type Verb, wholeNumber } from './verb.js'
 
-const help = `usage: weir produce --input FILE [flags]
+const help = `usage: weir produce FILE [flags]
 
 Sends a file of transactions, each customer's in the order of the file, and counts what became of them: to Kafka where brokers
 are configured, else to a running Weir by HTTP. Labels of a Handbook file (tx_fraud) are sent too, available seven days after
 their transaction. Sending a file again is safe: a transaction that Weir knows makes no second decision.
 
-  --input FILE        csv, csv.gz, ndjson or ndjson.gz
+  FILE, --input FILE  csv, csv.gz, ndjson or ndjson.gz
   --format FORMAT     handbook: the columns of the Fraud-Detection-Handbook; transactions (default): Weir's own records
   --currency CODE     of Handbook amounts; default EUR
   --rate N            transactions a second, at most; default as fast as Weir takes them
@@ -26,26 +26,31 @@ Lines that are not sent, refused or given up are named on stderr. Exit code 1 wh
 example:
   npx --no-install weir generate --days 2 --customers 200 --output transactions.csv
   npx --no-install weir produce --format handbook --input transactions.csv
-  npx --no-install weir produce --format handbook --input transactions.csv --brokers localhost:9092
+  npx --no-install weir produce transactions.csv --format handbook --brokers localhost:9092
 `
 
 export const produceVerb: Verb = {
   name: 'produce',
   help,
   run: async (args, io) => {
-    const values = parseFlags(args, {
-      ...eitherFlags,
-      input: { type: 'string' },
-      format: { type: 'string' },
-      currency: { type: 'string' },
-      concurrency: { type: 'string' },
-      rate: { type: 'string' },
-      json: { type: 'boolean' },
-    })
+    const named = args.some(arg => arg === '--input' || arg.startsWith('--input='))
+    const { values, operands } = parseArguments(
+      args,
+      {
+        ...eitherFlags,
+        input: { type: 'string' },
+        format: { type: 'string' },
+        currency: { type: 'string' },
+        concurrency: { type: 'string' },
+        rate: { type: 'string' },
+        json: { type: 'boolean' },
+      },
+      named ? [] : ['--input'],
+    )
     const concurrency = wholeNumber(values, 'concurrency', { min: 1, max: 1_024, fallback: 64 })
     const rate = wholeNumber(values, 'rate', { min: 1, max: 1_000_000, fallback: 1 })
     const job = {
-      input: required(values, 'input'),
+      input: operands[0] ?? required(values, 'input'),
       format: oneOf(values, 'format', ['handbook', 'transactions'] as const, 'transactions'),
       currency: text(values, 'currency') ?? 'EUR',
       cardKey: textOf(configOf(values), 'card_key'),

@@ -6,6 +6,7 @@ import { millis } from '../../kernel/index.js'
 import { offset } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import { topicSpecs } from '../../runners/topics/index.js'
+import { hopTopicsOf } from '../../runners/worker/index.js'
 import { freePort, type LaunchedWeir, launchWorker, startWorker, type WeirProcess } from '../weir-process/index.js'
 
 const settleMsMax = 60_000
@@ -53,10 +54,15 @@ export class Deployment {
     this.env = { WEIR_KAFKA_BROKERS: options.brokers.join(','), WEIR_TOPIC_PREFIX: prefix, ...options.env }
   }
 
-  static async create(options: DeploymentOptions, partitions = 2): Promise<Deployment> {
+  static async create(options: DeploymentOptions, partitions = 2, slots = 1): Promise<Deployment> {
     const prefix = `${options.name}-${process.pid}-${deployments++}.`
     const log = await KafkaLog.open({ brokers: options.admin ?? options.brokers, prefix })
-    for (const spec of topicSpecs({ app: 'fraud', partitions, slots: 1 })) {
+    for (const spec of topicSpecs({
+      app: 'fraud',
+      partitions,
+      slots,
+      hops: hopTopicsOf('fraud', { slots, partitions }),
+    })) {
       await log.createTopic(spec.name, spec.partitions, { config: spec.config })
     }
     return new Deployment(options, prefix, log)

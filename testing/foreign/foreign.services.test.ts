@@ -95,8 +95,8 @@ describe('clients that are not ours', { skip }, () => {
     await registry?.stop()
     await kafka?.stop()
   })
-  const deploy = async (env: Readonly<Record<string, string>>) => {
-    const deployment = await Deployment.create({ brokers: kafka.brokers, name: 'foreign', env }, partitions)
+  const deploy = async (env: Readonly<Record<string, string>>, slots = 1) => {
+    const deployment = await Deployment.create({ brokers: kafka.brokers, name: 'foreign', env }, partitions, slots)
     made.push(deployment)
     const where: Where = { brokers: kafka.brokers[0]!, registry: registry.url, prefix: deployment.prefix }
     return { deployment, where, worker: await deployment.worker() }
@@ -154,6 +154,29 @@ describe('clients that are not ours', { skip }, () => {
     assert.ok(dumps.transactions.some(({ key }) => key === null))
     const lines = (await guide.run(`${guide.command('weir decisions')} --count 260`, where)).trimEnd().split('\n')
     assert.deepEqual(lines.toSorted(), dumps.decisions.map(({ value }) => value).toSorted())
+  })
+
+  it('put keys into partitions of other slots: each is decided once, where its customer belongs', async () => {
+    const { deployment, where } = await deploy({}, 3)
+    const kcat = guide.command('kcat -P')
+    for (const [name, command] of [
+      ['murmur', kcat],
+      ['crc', kcat.replace(' -X partitioner=murmur2_random', '')],
+    ] as const) {
+      guide.write('transactions.txt', payments(name, 60).map(keyed))
+      await guide.run(command, where)
+    }
+    const stored = await deployment.readAtLeast('decisions', 120)
+    assert.equal(stored.length, 120)
+    const decisions = stored.map(({ partition, offset, key, value }) => ({
+      partition,
+      offset: Number(offset),
+      key,
+      value: value!.toString(),
+    }))
+    assert.equal(new Set(decisions.map(({ value }) => (JSON.parse(value) as Payment).transaction_id)).size, 120)
+    assert.deepEqual(misplaced(decisions), [])
+    assert.deepEqual(outOfOrder(decisions, ['murmur', 'crc']), [])
   })
 
   it('send Avro by Python and Java, and JSON between; Python reads each decision once, in Avro', async () => {

@@ -29,7 +29,8 @@ export function startWeir(args: readonly string[], options: StartOptions = {}): 
   const child = spawn(process.execPath, ['--input-type=module', '-e', script, '--', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd: options.cwd,
-    env: { ...process.env, ...options.env, NODE_TEST_CONTEXT: undefined },
+    // With brokers in the environment the clients of `weir up` would speak to Kafka.
+    env: { ...process.env, WEIR_KAFKA_BROKERS: undefined, ...options.env, NODE_TEST_CONTEXT: undefined },
   })
   const ended = new Promise<Ended>((resolve, reject) => {
     const out: Buffer[] = []
