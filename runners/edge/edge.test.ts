@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { Deployment, find, get, post, transaction, until } from '../../testing/edge-deployment/index.js'
 import {
   type KafkaForTests,
   kafkaMissing,
@@ -12,7 +13,6 @@ import {
   startRegistry,
 } from '../../testing/services/index.js'
 import type { WeirProcess } from '../../testing/weir-process/index.js'
-import { Deployment, find, get, post, transaction, until } from './testing/deployment.js'
 
 const skip = (await kafkaMissing()) ?? false
 const noRegistry = (await registryMissing()) ?? false

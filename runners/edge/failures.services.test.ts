@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Answer, Deployment, find, get, post, transaction, until } from '../../testing/edge-deployment/index.js'
 import { type KafkaForTests, kafkaMissing, startKafka } from '../../testing/services/index.js'
 import type { WeirProcess } from '../../testing/weir-process/index.js'
-import { type Answer, Deployment, find, get, post, transaction, until } from './testing/deployment.js'
 
 const skip = (await kafkaMissing()) ?? false
 

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { millis } from '../../../kernel/index.js'
-import { offset } from '../../../log/index.js'
-import { KafkaLog } from '../../../log/kafka/index.js'
-import type { KafkaForTests } from '../../../testing/services/index.js'
-import { freePort, startEdge, startWorker, type WeirProcess } from '../../../testing/weir-process/index.js'
-import { topicSpecs } from '../../topics/index.js'
-import { hopTopicsOf } from '../../worker/index.js'
+import { millis } from '../../kernel/index.js'
+import { offset } from '../../log/index.js'
+import { KafkaLog } from '../../log/kafka/index.js'
+import { topicSpecs } from '../../runners/topics/index.js'
+import { hopTopicsOf } from '../../runners/worker/index.js'
+import type { KafkaForTests } from '../services/index.js'
+import { freePort, startEdge, startWorker, type WeirProcess } from '../weir-process/index.js'
 
 const waitMsMax = 30_000
 const partitions = 3
