@@ -105,8 +105,10 @@ export class BrokerConnection {
     const address = `${at.host}:${at.port}`
     const connection = new BrokerConnection(library, address, raw)
     // Failures are told by the request that met them; without a listener they would end the process.
-    raw.on('error', () => {
+    let lastError: unknown
+    raw.on('error', error => {
       connection.#broken = true
+      lastError = error
     })
     try {
       await raw.connect(at.host, at.port)
@@ -118,7 +120,8 @@ export class BrokerConnection {
       await connection.#learnVersions()
     } catch (error) {
       await connection.close()
-      throw error
+      // With TLS 1.3 a broker refuses a client's certificate, or its absence, after the handshake has succeeded here.
+      throw error instanceof ConnectionLost && lastError !== undefined ? connectFailure(address, lastError) : error
     }
     return connection
   }

@@ -1,47 +1,24 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { isWeirError } from '../../kernel/index.js'
-import { kafkaMissing, startKafka } from '../../testing/services/index.js'
+import {
+  addScramUser,
+  authority,
+  clientCertificate,
+  clientKey,
+  kafkaMissing,
+  password,
+  securedListeners,
+  startKafka,
+  username,
+} from '../../testing/services/index.js'
 import type { KafkaOptions, KafkaSasl } from './index.js'
 import { withKafka } from './kafka-for-tests.js'
 import { append, valuesIn } from './records-for-tests.js'
-import { authority, clientCertificate, clientKey, serverCertificate, serverKey } from './tls-for-tests.js'
-
-const username = 'weir'
-const password = 'tr0ub4dor&3'
-const plainLogin = `org.apache.kafka.common.security.plain.PlainLoginModule required user_${username}="${password}";`
-const scramLogin = 'org.apache.kafka.common.security.scram.ScramLoginModule required;'
-/** A property's value on one line. */
-const folded = (pem: string): string => pem.trim().replaceAll('\n', '\\n')
-
-const logIn = (listener: string): Record<string, string> => ({
-  [`listener.name.${listener}.sasl.enabled.mechanisms`]: 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
-  [`listener.name.${listener}.plain.sasl.jaas.config`]: plainLogin,
-  [`listener.name.${listener}.scram-sha-256.sasl.jaas.config`]: scramLogin,
-  [`listener.name.${listener}.scram-sha-512.sasl.jaas.config`]: scramLogin,
-})
-
-const encrypted = (listener: string, clientAuthentication: 'none' | 'required'): Record<string, string> => ({
-  [`listener.name.${listener}.ssl.keystore.type`]: 'PEM',
-  [`listener.name.${listener}.ssl.keystore.certificate.chain`]: folded(serverCertificate),
-  [`listener.name.${listener}.ssl.keystore.key`]: folded(serverKey),
-  [`listener.name.${listener}.ssl.truststore.type`]: 'PEM',
-  [`listener.name.${listener}.ssl.truststore.certificates`]: folded(authority),
-  [`listener.name.${listener}.ssl.client.auth`]: clientAuthentication,
-})
 
 const source = {
   missing: await kafkaMissing(),
-  start: () =>
-    startKafka({
-      listeners: { SASL: 'SASL_PLAINTEXT', MUTUAL: 'SSL', BOTH: 'SASL_SSL' },
-      properties: {
-        ...logIn('sasl'),
-        ...encrypted('mutual', 'required'),
-        ...logIn('both'),
-        ...encrypted('both', 'none'),
-      },
-    }),
+  start: () => startKafka(securedListeners),
 }
 
 withKafka('connections of the Kafka log', source, tests => {
@@ -60,13 +37,7 @@ withKafka('connections of the Kafka log', source, tests => {
   const brokersOf = (listener: string): readonly string[] => tests.kafka.listener(listener)
 
   it('users are there', async () => {
-    for (const mechanism of ['SCRAM-SHA-256', 'SCRAM-SHA-512']) {
-      const { code, stderr } = await tests.kafka.tool('kafka.admin.ConfigCommand', [
-        ...['--bootstrap-server', tests.kafka.brokers.join(','), '--alter', '--entity-type', 'users'],
-        ...['--entity-name', username, '--add-config', `${mechanism}=[password=${password}]`],
-      ])
-      assert.equal(code, 0, stderr)
-    }
+    await addScramUser(tests.kafka)
   })
 
   for (const [way, listener, options] of ways) {
@@ -84,6 +55,7 @@ withKafka('connections of the Kafka log', source, tests => {
     ['a wrong password, PLAIN', 'SASL', { sasl: sasl('PLAIN', 'wrong-secret') }],
     ['a wrong password, SCRAM', 'SASL', { sasl: sasl('SCRAM-SHA-256', 'wrong-secret') }],
     ['an authority that is not trusted', 'BOTH', { sasl: sasl('PLAIN'), tls: {} }],
+    ['no certificate where one is asked for', 'MUTUAL', { tls: { ca: authority } }],
     ['TLS towards a broker without', 'SASL', { sasl: sasl('PLAIN'), tls: { ca: authority } }],
   ]
   for (const [what, listener, options] of wrong) {

@@ -35,12 +35,16 @@ const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb
     load: async () => (await import('./describe.js')).describeVerb,
   },
   produce: {
-    summary: 'sends a file of transactions to a running Weir',
+    summary: 'sends a file of transactions to Kafka or a running Weir',
     load: async () => (await import('./produce.js')).produceVerb,
   },
   decisions: {
-    summary: 'follows the decisions of a running Weir as NDJSON',
+    summary: 'follows the decisions on Kafka or of a running Weir as NDJSON',
     load: async () => (await import('./decisions.js')).decisionsVerb,
+  },
+  deadletter: {
+    summary: 'lists records on Kafka that became no decision, and sends them again',
+    load: async () => (await import('./deadletter.js')).deadletterVerb,
   },
   explain: {
     summary: 'one decision in words',

@@ -1,6 +1,7 @@
 /** Settings as flags of a verb, and the address of the Weir that a verb talks to. */
+import { WeirError } from '../../kernel/index.js'
 import { WeirClient } from '../client/index.js'
-import { type Config, loadConfig, numberOf, settings, textOf } from '../config/index.js'
+import { type Config, loadConfig, numberOf, optionalTextOf, settings, textOf } from '../config/index.js'
 import { type OptionTable, text, type Values } from './verb.js'
 
 const embedded = settings.filter(setting => !('kafka' in setting))
@@ -21,6 +22,11 @@ export const settingHelp: string = helpOf(embedded)
 export const kafkaFlags: OptionTable = flagsOf(settings)
 export const kafkaHelp: string = helpOf(settings.filter(setting => 'kafka' in setting))
 
+/** The same for clients of Kafka. */
+export const kafkaClientFlags: OptionTable = flagsOf(
+  settings.filter(setting => 'kafka' in setting || setting.key === 'app' || setting.key === 'card_key'),
+)
+
 /** @throws WeirError USAGE */
 export function configOf(values: Values): Config {
   return loadConfig({ flags: values, env: process.env, file: text(values, 'config') })
@@ -40,6 +46,16 @@ export const clientFlags: OptionTable = { config: { type: 'string' }, url: { typ
 export const clientHelp = `  --url URL           of a running Weir; default that of the configuration, http://127.0.0.1:8080
   --config FILE       default weir.config.yaml where it exists
   WEIR_TOKEN          in the environment: sent as Authorization: Bearer, where the deployment asks for one`
+
+/** Flags of verbs that speak to Kafka where brokers are configured, and else to a running Weir. */
+export const eitherFlags: OptionTable = { ...clientFlags, ...kafkaClientFlags }
+
+/** @throws WeirError USAGE where both are named */
+export function speaksKafka(values: Values): boolean {
+  if (text(values, 'url') === undefined) return optionalTextOf(configOf(values), 'kafka.brokers') !== undefined
+  if (text(values, 'brokers') === undefined) return false
+  throw new WeirError('USAGE', '--url is a running weir up, --brokers is Kafka: name one of them')
+}
 
 /** @throws WeirError USAGE */
 export function clientOf(values: Values, connectionsMax = 1): WeirClient {

@@ -1,14 +1,14 @@
 import { createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock } from '../../kernel/index.js'
 import { numberOf, optionalTextOf, textOf } from '../config/index.js'
-import { kafkaAccess, openWorker, registryAccess, serveHealth, type WorkerEvent } from '../worker/index.js'
+import { kafkaAccess, registryAccess, StartingWorker, serveHealth, type WorkerEvent } from '../worker/index.js'
 import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { parseFlags, text, type Verb, wholeNumber } from './verb.js'
 
 const help = `usage: weir worker [flags]
 
 Joins the group of the deployment and runs the slots that the group gives it. State lies below --data-dir, one directory
-for each process; its loss loses nothing.
+for each process; its loss loses nothing. While Kafka or the schema registry does not answer it waits; /readyz says for what.
 
   --threads N         slot threads; default 1
   --data-dir DIR      where state lies; default .weir (WEIR_DATA_DIR)
@@ -35,7 +35,7 @@ export const workerVerb: Verb = {
     const logger = createLogger()
     const registry = registryAccess(config)
     if (registry === undefined) logger.warn('no schema registry is configured: values are JSON')
-    const worker = await openWorker({
+    const worker = new StartingWorker({
       app: textOf(config, 'app'),
       dataDir: textOf(config, 'data_dir'),
       kafka: kafkaAccess(config),
@@ -74,6 +74,9 @@ function logEvent(logger: Logger, event: WorkerEvent): void {
     case 'running':
     case 'released':
       logger.info({ slot: event.slot }, `slot ${event.kind}`)
+      return
+    case 'waiting':
+      logger.warn({ reason: event.message }, 'the worker cannot start yet; trying again')
       return
     case 'group-trouble':
       logger.warn({ reason: event.message }, 'the worker group does not answer; joining again')

@@ -7,28 +7,20 @@
  * file, each after the answer to the one before; 3. a label follows the answer to its transaction, as in a replay, and only
  * when that answer was the first.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { assertNever, millis, WeirError } from '../../kernel/index.js'
-import { InputReader, readHeader } from '../../log/file/index.js'
-import { offset } from '../../log/index.js'
+import { assertNever } from '../../kernel/index.js'
 import {
   type ArrivedTransaction,
   encodeLabelJson,
   encodeTransactionJson,
   knownLabel,
-  RecordError,
 } from '../../schemas/avro/index.js'
-import { fileKind, inputFormat } from '../replay/index.js'
 import { errorOf, type WeirClient } from './client.js'
+import { InputFile, type InputJob, interrupted, withoutLabel } from './input.js'
 import { Lanes } from './lanes.js'
+import { Pace } from './pace.js'
 import { Sender } from './send.js'
 
-export interface ProduceJob {
-  readonly input: string
-  readonly format: 'handbook' | 'transactions'
-  readonly currency: string
-  /** Key of the tokens that stand for card numbers of CSV files; lines of JSON are sent as they are. */
-  readonly cardKey: string
+export interface ProduceJob extends InputJob {
   /** Requests under way at once. */
   readonly concurrency: number
   /** Transactions a second, at most; undefined: as fast as Weir takes them. */
@@ -67,16 +59,12 @@ interface Item {
   readonly label: Uint8Array | null
 }
 
-const pollLimits = { recordsMax: 512, bytesMax: 1 << 20, waitMsMax: millis(0) }
 /** Longer than the edge waits by default: here nobody is in a hurry, and `decided` says more than `pending`. */
 const deadlineMs = 10_000
 
 /** @throws WeirError INPUT_UNREADABLE, INVALID_CURRENCY before anything is sent */
 export async function produce(job: ProduceJob, io: ProduceIo): Promise<ProduceOutcome> {
-  const isCsv = fileKind(job.input) === 'csv'
-  const input = { path: job.input, topic: 'transactions', hasHeader: isCsv }
-  const { header, bytesTotal } = await readHeader(input)
-  const format = inputFormat(job, isCsv ? header : undefined)
+  const file = await InputFile.open(job)
   const counts = noCounts()
   const sender = new Sender(io.client, io.signal)
   const lanes = new Lanes<Item>(job.concurrency, item => {
@@ -84,33 +72,16 @@ export async function produce(job: ProduceJob, io: ProduceIo): Promise<ProduceOu
     return deliver(item, sender, counts, io.report)
   })
   const pace = new Pace(job.perSecond, io)
-  const reader = new InputReader(input, offset(0))
-  const firstLine = isCsv ? 2 : 1
-  // a line of Weir's own JSON goes out as it came: the server makes tokens of cards, with its own key
-  const asItCame = job.format === 'transactions' && !isCsv
   try {
-    while (!reader.finished) {
+    for await (const run of file.runs(counts, io.report)) {
       io.signal.throwIfAborted()
-      for (const batch of await reader.poll(pollLimits)) {
-        for (let i = 0; i < batch.count; i++) {
-          const line = Number(batch.baseOffset) + batch.offsetDelta[i]! + firstLine
-          const [start, end] = [batch.valueStart[i]!, batch.valueEnd[i]!]
-          counts.lines++
-          const record = format.decode(batch.bytes, start, end)
-          if (record === null) counts.blank_lines++
-          else if (record instanceof RecordError) {
-            counts.malformed++
-            io.report(`line ${line}: ${record.code}: ${record.message}`)
-          } else {
-            await pace.next()
-            const body = asItCame
-              ? Buffer.from(batch.bytes.subarray(start, end))
-              : encodeTransactionJson(withoutLabel(record))
-            await lanes.put(record.customer_id, { line, body, label: labelOf(record) })
-          }
-        }
-        io.progress(reader.bytesRead, bytesTotal, counts.lines)
+      for (const { line, record, bytes } of run) {
+        await pace.next()
+        // a line of Weir's own JSON goes out as it came: the server makes tokens of cards, with its own key
+        const body = file.isOwnJson ? Buffer.from(bytes) : encodeTransactionJson(withoutLabel(record))
+        await lanes.put(record.customer_id, { line, body, label: labelOf(record) })
       }
+      io.progress(file.bytesRead, file.bytesTotal, counts.lines)
     }
     await lanes.drain()
     return { summary: counts, stopped: undefined }
@@ -119,7 +90,7 @@ export async function produce(job: ProduceJob, io: ProduceIo): Promise<ProduceOu
     await lanes.drain().catch(() => {})
     return { summary: counts, stopped: io.signal.aborted ? interrupted(counts) : error }
   } finally {
-    await reader.close()
+    await file.close()
   }
 }
 
@@ -161,34 +132,6 @@ async function sendTransaction(item: Item, sender: Sender, tell: (what: string) 
   }
 }
 
-/** Spreads the transactions evenly over time. */
-class Pace {
-  readonly #perSecond: number | undefined
-  readonly #io: ProduceIo
-  readonly #startedMs: number
-  #count = 0
-
-  constructor(perSecond: number | undefined, io: ProduceIo) {
-    this.#perSecond = perSecond
-    this.#io = io
-    this.#startedMs = io.nowMs()
-  }
-
-  async next(): Promise<void> {
-    if (this.#perSecond === undefined) return
-    const dueMs = this.#startedMs + (this.#count++ * 1_000) / this.#perSecond
-    const waitMs = dueMs - this.#io.nowMs()
-    if (waitMs >= 1) await sleep(waitMs, undefined, { signal: this.#io.signal })
-  }
-}
-
-function withoutLabel({
-  inline_label: _,
-  ...transaction
-}: ArrivedTransaction): Omit<ArrivedTransaction, 'inline_label'> {
-  return transaction
-}
-
 function labelOf(t: ArrivedTransaction): Uint8Array | null {
   const label = knownLabel(t)
   return label && encodeLabelJson(label)
@@ -197,8 +140,4 @@ function labelOf(t: ArrivedTransaction): Uint8Array | null {
 function noCounts(): Counts {
   const of = Object.fromEntries(outcomes.map(outcome => [outcome, 0])) as Record<Outcome, number>
   return { lines: 0, blank_lines: 0, malformed: 0, sent: 0, ...of, labels: 0, labels_failed: 0 }
-}
-
-function interrupted({ lines }: Counts): WeirError {
-  return new WeirError('INTERRUPTED', `stopped after ${lines} lines`)
 }

@@ -3,8 +3,10 @@ import type { DeadLetterFormat } from '../slot/index.js'
 
 const header = (name: string, value: string) => ({ name, value: Buffer.from(value) })
 
+export const deadLettersTopic = 'transactions.dead-letter'
+
 export const topicDeadLetters: DeadLetterFormat = {
-  topic: 'transactions.dead-letter',
+  topic: deadLettersTopic,
   encode: ({ source, code, message, key, value }) => ({
     key,
     value,

@@ -28,6 +28,7 @@ const forEver = { 'cleanup.policy': 'delete', 'retention.ms': '-1', 'retention.b
 const kept = (ms: number) => ({ 'cleanup.policy': 'delete', 'retention.ms': String(ms) })
 const transactionsKept = days(7)
 const deadLettersKept = days(30)
+const replaysKept = days(60)
 /** A repeated id is answered with its first decision for as long as it is known as a repeat: 67 days. */
 const decisionsKept = days(67)
 /** Whoever waits for one waits for half a minute at most. */
@@ -35,6 +36,9 @@ const repliesKept = hours(1)
 const provisionalKept = days(67)
 /** A label may arrive weeks after its transaction, and must be there for a replay of the journal. */
 const labelsKept = days(67)
+
+/** Marks of the dead letters that were sent again. */
+export const replaysTopicOf = (app: string): string => `weir.${app}.replays`
 
 export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
   const { app, partitions, slots, edges = edgesDefault, hops = [] } = plan
@@ -48,6 +52,8 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
     // They are the transactions once more.
     { name: repeatsTopicOf(app), partitions, config: kept(transactionsKept) },
     { name: 'transactions.dead-letter', partitions, config: kept(deadLettersKept) },
+    // Outlives the dead letters that it speaks of: Kafka deletes whole segments, up to a week late.
+    { name: replaysTopicOf(app), partitions: 1, config: kept(replaysKept) },
     // Trimmed by Weir itself, behind what no recovery needs: time must not take it away.
     { name: journalTopicOf(app), partitions: slots, config: forEver },
     // A replay of the journal reads them as it reads the transactions.

@@ -5,6 +5,9 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { messageOf, WeirError } from '../../kernel/index.js'
 import type { SlotWorker } from './worker.js'
 
+/** What is told of a worker. */
+export type WorkerView = Pick<SlotWorker, 'status' | 'notReady'>
+
 export interface HealthServer {
   readonly url: string
   close(): Promise<void>
@@ -12,7 +15,7 @@ export interface HealthServer {
 
 /** @throws WeirError LISTEN_FAILED */
 export async function serveHealth(
-  worker: SlotWorker,
+  worker: WorkerView,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<HealthServer> {
   const registry = metricsOf(worker)
@@ -54,7 +57,7 @@ function answer(response: ServerResponse, status: number, body: unknown): void {
   response.end(`${JSON.stringify(body)}\n`)
 }
 
-function metricsOf(worker: SlotWorker): Registry {
+function metricsOf(worker: WorkerView): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]

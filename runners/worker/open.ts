@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { repeatsTopicOf } from '../../fraud/index.js'
 import type { Clock } from '../../kernel/index.js'
-import { KafkaLog } from '../../log/kafka/index.js'
+import { defaultLimits, KafkaLog } from '../../log/kafka/index.js'
 import { HttpSchemaRegistry, registerSchema } from '../../schemas/registry/index.js'
 import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
 import { makeFolders } from '../folders/index.js'
@@ -13,6 +13,9 @@ import { planOf, type RegistryAccess, type WorkerJob } from './job.js'
 import { kafkajsConfig } from './kafka.js'
 import { Membership } from './membership.js'
 import { SlotWorker, type WorkerEvent } from './worker.js'
+
+/** Whoever starts the worker tries again (start.ts), and must be able to stop within seconds. */
+const attemptsMax = 3
 
 export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'partitions' | 'registry'> {
   /** Undefined: values are JSON. */
@@ -26,7 +29,7 @@ export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'partitions' |
 export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> {
   const { threads, clock, onEvent, registry: registryAddress, ...rest } = settings
   makeFolders(rest.dataDir)
-  const log = await KafkaLog.open(rest.kafka)
+  const log = await KafkaLog.open({ ...rest.kafka, limits: { ...defaultLimits, attemptsMax } })
   try {
     const journal = journalTopicOf(rest.app)
     const slots = await log.partitionCount(journal)

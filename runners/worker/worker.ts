@@ -22,7 +22,7 @@ export type WorkerEvent =
   | { readonly kind: 'assigned'; readonly slots: readonly number[] }
   | { readonly kind: 'slot'; readonly slot: number; readonly event: HostEvent }
   | { readonly kind: 'running' | 'released'; readonly slot: number }
-  | { readonly kind: 'group-trouble' | 'offsets-not-committed'; readonly message: string }
+  | { readonly kind: 'waiting' | 'group-trouble' | 'offsets-not-committed'; readonly message: string }
 
 export interface WorkerOptions {
   readonly job: WorkerJob

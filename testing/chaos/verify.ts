@@ -40,7 +40,8 @@ interface Transaction {
   readonly customer_id: string
   readonly terminal_id: string
   readonly amount_minor: number
-  readonly event_time: number
+  /** ms, or ISO 8601 */
+  readonly event_time: number | string
 }
 
 interface Label {
@@ -276,7 +277,7 @@ class Fold {
   }
 
   transaction(t: Transaction): Expected {
-    const time = Number(t.event_time)
+    const time = typeof t.event_time === 'string' ? Date.parse(t.event_time) : t.event_time
     const event: Event = { time, amount: BigInt(t.amount_minor), id: `${t.customer_id}/${t.transaction_id}` }
     const customer = put(this.#customers, t.customer_id, event)
     const latest = this.#latest.get(t.customer_id) ?? Number.NEGATIVE_INFINITY

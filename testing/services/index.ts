@@ -1,3 +1,7 @@
-export { type KafkaForTests, type KafkaOptions, kafkaMissing, startKafka } from './kafka.js'
+export { type ForeignClients, foreignClients } from './clients.js'
+export { foreignClientsMissing, type KafkaForTests, type KafkaOptions, kafkaMissing, startKafka } from './kafka.js'
+export { GuardedFolder } from './process.js'
 export { type Fault, type FaultProxy, startProxy } from './proxy.js'
 export { type RegistryForTests, type RegistryOptions, registryMissing, startRegistry } from './registry.js'
+export { addScramUser, password, securedListeners, username } from './secured.js'
+export { authority, clientCertificate, clientKey } from './tls.js'

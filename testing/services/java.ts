@@ -2,10 +2,10 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { installOneOf, mayInstall } from './system-packages.js'
 
 const javaMin = 17
 const packages = ['openjdk-17-jre-headless', 'openjdk-21-jre-headless']
-const packageLockSecondsMax = 300
 
 const run = promisify(execFile)
 
@@ -25,13 +25,13 @@ export function java(): Promise<string> {
 async function findOrInstall(): Promise<string> {
   const before = await newest()
   if (before.version >= javaMin) return before.program
-  if (process.env.WEIR_SETUP_SYSTEM !== '1' || process.getuid?.() !== 0) {
+  if (!mayInstall()) {
     const what = before.version === 0 ? 'Java is not installed' : `Java is ${before.version}`
     throw new Error(
       `${what}, ${javaMin} or newer is needed (as root WEIR_SETUP_SYSTEM=1 installs it on Debian and Ubuntu)`,
     )
   }
-  await install()
+  await installOneOf(packages)
   const after = await newest()
   if (after.version < javaMin) throw new Error(`${after.program} is not Java ${javaMin} after its installation`)
   return after.program
@@ -56,20 +56,4 @@ async function versionOf(program: string): Promise<number> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0
     throw error
   }
-}
-
-async function install(): Promise<void> {
-  const options = ['-o', `DPkg::Lock::Timeout=${packageLockSecondsMax}`, '-y', '-q']
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  await run('apt-get', ['update', '-q'], { env })
-  let why: unknown
-  for (const name of packages) {
-    try {
-      await run('apt-get', ['install', ...options, '--no-install-recommends', name], { env })
-      return
-    } catch (error) {
-      why ??= error
-    }
-  }
-  throw new Error('Java cannot be installed', { cause: why })
 }

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheFolder, fetchArtifacts, makeWhole, pinnedArtifacts } from './artifacts.js'
+import { foreignClients } from './clients.js'
 import { java } from './java.js'
 import { brokerProperties, clusterId } from './kafka-properties.js'
 import { servicePort } from './ports.js'
@@ -69,17 +70,26 @@ export function kafkaMissing(): Promise<string | undefined> {
 }
 
 /** For the `skip` of tests of a service that needs Java and what `fetchFiles` fetches. */
-export async function missing(service: string, fetchFiles: () => Promise<unknown>): Promise<string | undefined> {
-  try {
+export function missing(service: string, fetchFiles: () => Promise<unknown>): Promise<string | undefined> {
+  return reasonAgainst(service, async () => {
     await java()
     await fetchFiles()
+  })
+}
+
+async function reasonAgainst(what: string, find: () => Promise<unknown>): Promise<string | undefined> {
+  try {
+    await find()
     return undefined
   } catch (error) {
-    const reason = `${service} cannot run here: ${whole(error)}`
+    const reason = `${what} cannot run here: ${whole(error)}`
     if (process.env.WEIR_REQUIRE_SERVICES === '1') throw new Error(reason)
     return reason
   }
 }
+
+/** Of the clients that are not ours. */
+export const foreignClientsMissing = (): Promise<string | undefined> => reasonAgainst('foreign clients', foreignClients)
 
 /** An error's message with those of its causes. */
 function whole(error: unknown): string {

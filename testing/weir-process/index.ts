@@ -6,10 +6,9 @@ import { repositoryFile } from '../../kernel/index.js'
 
 const readyMsMax = 120_000
 
-export interface WeirProcess {
+/** A process that may not be ready, or not become it. */
+export interface LaunchedWeir {
   readonly url: string
-  /** From the start of the process until /readyz says ready. */
-  readonly readyMs: number
   /** SIGKILL, and gone when it resolves. */
   kill(): Promise<void>
   /** SIGTERM: drains. @returns exit code */
@@ -20,6 +19,16 @@ export interface WeirProcess {
   exitCode(): number | null
   /** What it wrote to stderr, the last 16 KB. */
   readonly stderr: () => string
+}
+
+export interface WeirProcess extends LaunchedWeir {
+  /** From the start of the process until /readyz says ready. */
+  readonly readyMs: number
+}
+
+export interface KafkaProcessOptions {
+  readonly flags?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export async function freePort(): Promise<number> {
@@ -46,10 +55,19 @@ export function startWorker(
   brokers: readonly string[],
   dataDir: string,
   port: number,
-  options: { readonly flags?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {},
+  options: KafkaProcessOptions = {},
 ): Promise<WeirProcess> {
-  const args = ['worker', '--data-dir', dataDir, '--port', String(port), ...(options.flags ?? [])]
-  return start(args, port, { WEIR_KAFKA_BROKERS: brokers.join(','), ...options.env })
+  return start(argsOf('worker', dataDir, port, options), port, envOf(brokers, options))
+}
+
+/** Waits for nothing. */
+export function launchWorker(
+  brokers: readonly string[],
+  dataDir: string,
+  port: number,
+  options: KafkaProcessOptions = {},
+): LaunchedWeir {
+  return launch(argsOf('worker', dataDir, port, options), port, envOf(brokers, options))
 }
 
 /** Ready means: Kafka answers, and it waits for replies. */
@@ -57,11 +75,22 @@ export function startEdge(
   brokers: readonly string[],
   dataDir: string,
   port: number,
-  options: { readonly flags?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {},
+  options: KafkaProcessOptions = {},
 ): Promise<WeirProcess> {
-  const args = ['edge', '--data-dir', dataDir, '--port', String(port), ...(options.flags ?? [])]
-  return start(args, port, { WEIR_KAFKA_BROKERS: brokers.join(','), ...options.env })
+  return start(argsOf('edge', dataDir, port, options), port, envOf(brokers, options))
 }
+
+const argsOf = (
+  verb: string,
+  dataDir: string,
+  port: number,
+  { flags = [] }: KafkaProcessOptions,
+): readonly string[] => [...[verb, '--data-dir', dataDir, '--port', String(port)], ...flags]
+
+const envOf = (brokers: readonly string[], { env }: KafkaProcessOptions): Readonly<Record<string, string>> => ({
+  WEIR_KAFKA_BROKERS: brokers.join(','),
+  ...env,
+})
 
 async function start(
   verb: readonly string[],
@@ -69,23 +98,26 @@ async function start(
   env: Readonly<Record<string, string>>,
 ): Promise<WeirProcess> {
   const startedAt = performance.now()
+  const launched = launch(verb, port, env)
+  while (!(await isReady(launched.url))) {
+    if (launched.exitCode() !== null || performance.now() - startedAt > readyMsMax) {
+      await launched.kill()
+      throw new Error(`weir ${verb[0]} did not become ready: ${launched.stderr()}`)
+    }
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  return { ...launched, readyMs: performance.now() - startedAt }
+}
+
+function launch(verb: readonly string[], port: number, env: Readonly<Record<string, string>>): LaunchedWeir {
   const args = [repositoryFile('scripts/weir.mjs'), ...verb]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString('utf8')).slice(-16_384)
   })
-  const url = `http://127.0.0.1:${port}`
-  while (!(await isReady(url))) {
-    if (child.exitCode !== null || performance.now() - startedAt > readyMsMax) {
-      child.kill('SIGKILL')
-      throw new Error(`weir ${verb[0]} did not become ready: ${stderr}`)
-    }
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
   return {
-    url,
-    readyMs: performance.now() - startedAt,
+    url: `http://127.0.0.1:${port}`,
     signal: signal => void child.kill(signal),
     kill: async () => {
       await end(child, 'SIGKILL')

@@ -1,0 +1,55 @@
+/**
+ * A worker from the first question that it asks Kafka. While Kafka or the schema registry does not answer it waits, and says so;
+ * whatever else keeps it from starting ends it: an operator has to act.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ErrorCode, isWeirError } from '../../kernel/index.js'
+import { openWorker, type WorkerSettings } from './open.js'
+import type { SlotStatus } from './slot-host.js'
+import type { SlotWorker } from './worker.js'
+
+const pauseMsMin = 200
+const pauseMsMax = 5_000
+
+const passing: ReadonlySet<ErrorCode> = new Set(['KAFKA_UNAVAILABLE', 'REGISTRY_UNREACHABLE'])
+
+export class StartingWorker {
+  readonly #settings: WorkerSettings
+  #worker: SlotWorker | undefined
+  #waitsFor = 'asking Kafka for its topics'
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings
+  }
+
+  get status(): readonly SlotStatus[] {
+    return this.#worker?.status ?? []
+  }
+
+  /** Why this worker cannot do its part now; empty when it can. */
+  notReady(): readonly string[] {
+    return this.#worker?.notReady() ?? [this.#waitsFor]
+  }
+
+  /** Runs until `signal` is aborted. @throws WeirError that needs an operator */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#worker = await this.#open(signal)
+    await this.#worker?.run(signal)
+  }
+
+  /** undefined once the signal is aborted. */
+  async #open(signal: AbortSignal): Promise<SlotWorker | undefined> {
+    for (let pauseMs = pauseMsMin; !signal.aborted; pauseMs = Math.min(pauseMs * 2, pauseMsMax)) {
+      try {
+        return await openWorker(this.#settings)
+      } catch (error) {
+        if (!isWeirError(error) || !passing.has(error.code)) throw error
+        this.#waitsFor = `${error.code}: ${error.what}`
+        this.#settings.onEvent({ kind: 'waiting', message: this.#waitsFor })
+      }
+      // An abort ends the pause.
+      await sleep(pauseMs, undefined, { signal }).catch(() => {})
+    }
+    return undefined
+  }
+}
