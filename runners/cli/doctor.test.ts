@@ -39,6 +39,18 @@ describe('weir doctor', () => {
     assert.match(findings.find(found => found.status === 'warn')!.advice, /WEIR_CARD_KEY/)
   })
 
+  it('looks at brokers and registry where they are configured', async () => {
+    const env = { WEIR_KAFKA_BROKERS: '127.0.0.1:1', WEIR_SCHEMA_REGISTRY_URL: 'http://127.0.0.1:1' }
+    const [nowhere, none] = await Promise.all([doctor(['--port', '0'], env), doctor(['--port', '0'])])
+    assert.deepEqual(
+      [nowhere.code, nowhere.of('kafka').status, nowhere.of('schema registry').status],
+      [1, 'fail', 'fail'],
+    )
+    assert.match(nowhere.of('kafka').what, /^KAFKA_UNAVAILABLE/)
+    assert.match(nowhere.of('schema registry').what, /^REGISTRY_UNREACHABLE/)
+    assert.deepEqual([none.of('kafka'), none.of('schema registry')], [undefined, undefined])
+  })
+
   it('tells a port that another program has, even one that speaks HTTP', async () => {
     const server = createServer((_, response) => response.end('{}'))
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))

@@ -22,6 +22,9 @@ example:
   WEIR_KAFKA_BROKERS=localhost:9092 weir worker --data-dir /var/lib/weir
 `
 
+/** What the process gets to end by itself once all is closed. */
+const leftoverMsMax = 1_000
+
 export const workerVerb: Verb = {
   name: 'worker',
   help,
@@ -55,6 +58,8 @@ export const workerVerb: Verb = {
       await worker.run(io.signal)
     } finally {
       await health?.close()
+      // A connection that kafkajs was opening while it was told to disconnect is nobody's, and must not keep the process.
+      setTimeout(() => process.exit(), leftoverMsMax).unref()
     }
     return 0
   },
