@@ -190,6 +190,10 @@ export class SlotWorker {
   }
 
   #note(status: SlotStatus): void {
+    const before = this.#status.get(status.slot)?.status.state
+    if (status.state === 'running' && before !== 'running') {
+      this.#options.onEvent({ kind: 'running', slot: status.slot })
+    }
     this.#status.set(status.slot, { status, atMs: this.#options.clock.nowMs() })
   }
 
