@@ -106,6 +106,13 @@ export class StateStore {
     return this.#core.meter.dirtyBytes
   }
 
+  /** Keys of all steps that changed since the last serialise. */
+  get dirtyKeys(): number {
+    let keys = 0
+    for (const step of this.#steps.values()) keys += step.dirtyEntries.length
+    return keys
+  }
+
   /** Resident keys of all steps. */
   get residentKeys(): number {
     let keys = 0

@@ -24,6 +24,12 @@ export interface SlotLimits {
   readonly recordsPerWriteBackMax: number
   /** … or after this many epochs: a trickle makes an epoch of each record, and folding one again takes 0.2 to 0.4 ms. */
   readonly epochsPerWriteBackMax: number
+  /**
+   * … or, after an epoch of at most `quietEpochRecords`, when this many keys are dirty. Serialising stops the epochs, some 15 us a key: while
+   * there is little to do it is done in small steps, which nobody notices; under load seldom, which is cheaper.
+   */
+  readonly quietDirtyKeysMax: number
+  readonly quietEpochRecords: number
   /** Records that operators throw on, in one epoch; an epoch of more is cut in half, down to single records. */
   readonly exclusionsPerEpochMax: number
   /** Recoveries in a row without a committed epoch before the slot gives up. */
@@ -48,6 +54,8 @@ export const defaultLimits: SlotLimits = {
   dirtyBytesMax: 64 << 20,
   recordsPerWriteBackMax: 200_000,
   epochsPerWriteBackMax: 5_000,
+  quietDirtyKeysMax: 512,
+  quietEpochRecords: 64,
   exclusionsPerEpochMax: 100,
   recoveriesMax: 5,
   inFlightRowsMax: 65_536,

@@ -301,7 +301,9 @@ export class Slot {
     const due =
       store.dirtyBytes >= this.#limits.dirtyBytesMax ||
       running.recordsSinceWriteBack >= this.#limits.recordsPerWriteBackMax ||
-      running.epochsSinceWriteBack >= this.#limits.epochsPerWriteBackMax
+      running.epochsSinceWriteBack >= this.#limits.epochsPerWriteBackMax ||
+      (input.records + input.hopRecords <= this.#limits.quietEpochRecords &&
+        store.dirtyKeys >= this.#limits.quietDirtyKeysMax)
     if (due) await writeBack(running, this.#options)
   }
 
