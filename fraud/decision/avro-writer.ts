@@ -5,38 +5,14 @@
  * (asserted), as in JSON.
  */
 import { assert } from '../../kernel/index.js'
+import { GrowingBytes } from './growing-bytes.js'
 
 /** The most bytes of a text: three for a UTF-16 code unit, and its length. */
 export const textBytesMax = (text: string): number => text.length * 3 + longBytesMax
 /** The most bytes of an int, a long, a double, or a union's branch. */
 export const longBytesMax = 10
 
-export class AvroWriter {
-  bytes: Buffer
-  length = 0
-
-  constructor(initialBytes: number) {
-    this.bytes = Buffer.allocUnsafe(initialBytes)
-  }
-
-  /** Makes room for `count` more bytes. */
-  reserve(count: number): void {
-    const needed = this.length + count
-    if (needed <= this.bytes.length) return
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.bytes.length * 2))
-    grown.set(this.bytes.subarray(0, this.length))
-    this.bytes = grown
-  }
-
-  raw(piece: Uint8Array): void {
-    this.bytes.set(piece, this.length)
-    this.length += piece.length
-  }
-
-  byte(value: number): void {
-    this.bytes[this.length++] = value
-  }
-
+export class AvroWriter extends GrowingBytes {
   boolean(value: boolean): void {
     this.byte(value ? 1 : 0)
   }

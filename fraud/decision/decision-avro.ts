@@ -12,13 +12,13 @@
  * What `encoded` returns is valid until the next `reset`.
  */
 import type { Hash } from 'node:crypto'
-import { assert, type EventTimeMs } from '../../kernel/index.js'
+import type { EventTimeMs } from '../../kernel/index.js'
 import type { EncodedRecords } from '../../log/index.js'
 import type { Decision } from '../../schemas/avro/index.js'
 import { framing, framingBytes } from '../../schemas/registry/index.js'
 import { AvroWriter, longBytesMax, textBytesMax } from './avro-writer.js'
+import { decisionsMaxDefault, EncodedDecisions } from './encoded-decisions.js'
 
-const newline = 0x0a
 const endOfBlocks = 0
 
 /** More than all fixed words, times and numbers of a decision outside its lists and maps. */
@@ -34,18 +34,14 @@ export interface AvroDecisionEncoderOptions {
 }
 
 export class AvroDecisionEncoder {
-  readonly #decisionsMax: number
-  readonly #valueStart: Int32Array
-  readonly #valueEnd: Int32Array
+  readonly #decisions: EncodedDecisions
   /** Where `decided_at` begins and ends, and where `timings_us` begins. */
   readonly #decidedStart: Int32Array
   readonly #decidedEnd: Int32Array
   readonly #timingsStart: Int32Array
-  readonly #keys: string[] = []
   readonly #writer = new AvroWriter(64 * 1024)
   readonly #framing: Buffer
   readonly #timings: readonly Uint8Array[]
-  #count = 0
 
   // The names of a configuration's features as bytes, remade when another one comes.
   #names: readonly string[] | undefined
@@ -53,11 +49,9 @@ export class AvroDecisionEncoder {
   #featureBytesMax = 0
 
   constructor(options: AvroDecisionEncoderOptions) {
-    const { schemaId, decisionsMax = 16_384, timingNames = [] } = options
+    const { schemaId, decisionsMax = decisionsMaxDefault, timingNames = [] } = options
     this.#framing = framing(schemaId)
-    this.#decisionsMax = decisionsMax
-    this.#valueStart = new Int32Array(decisionsMax)
-    this.#valueEnd = new Int32Array(decisionsMax)
+    this.#decisions = new EncodedDecisions(this.#writer, decisionsMax)
     this.#decidedStart = new Int32Array(decisionsMax)
     this.#decidedEnd = new Int32Array(decisionsMax)
     this.#timingsStart = new Int32Array(decisionsMax)
@@ -65,13 +59,11 @@ export class AvroDecisionEncoder {
   }
 
   get count(): number {
-    return this.#count
+    return this.#decisions.count
   }
 
   reset(): void {
-    this.#count = 0
-    this.#keys.length = 0
-    this.#writer.length = 0
+    this.#decisions.reset()
   }
 
   /**
@@ -80,12 +72,11 @@ export class AvroDecisionEncoder {
    * @param timingsUs whole microseconds in the order of `timingNames`; null for none
    */
   append(decision: Decision, decidedAtMs: EventTimeMs, timingsUs: readonly number[] | null): void {
-    const index = this.#count
-    assert(index < this.#decisionsMax, `more than ${this.#decisionsMax} decisions in an encoder`)
+    const index = this.#decisions.next()
     const writer = this.#writer
     this.#adopt(decision)
     writer.reserve(this.#bytesMax(decision))
-    this.#valueStart[index] = writer.length
+    this.#decisions.valueStart[index] = writer.length
     writer.raw(this.#framing)
     writer.text(decision.decision_id)
     writer.text(decision.transaction_id)
@@ -101,29 +92,19 @@ export class AvroDecisionEncoder {
     this.#tail(decision)
     this.#timingsStart[index] = writer.length
     this.#timingValues(timingsUs)
-    this.#valueEnd[index] = writer.length
-    writer.byte(newline)
-    this.#keys.push(decision.customer_id)
-    this.#count = index + 1
+    this.#decisions.end(decision.customer_id)
   }
 
   /** What has been appended since the last reset; valid until the next one. */
   encoded(): EncodedRecords {
-    return {
-      kind: 'encoded',
-      count: this.#count,
-      bytes: this.#writer.bytes.subarray(0, this.#writer.length),
-      valueStart: this.#valueStart,
-      valueEnd: this.#valueEnd,
-      keys: this.#keys,
-    }
+    return this.#decisions.encoded()
   }
 
   /** Feeds what the epoch decided, in order. */
   hashInto(hash: Hash): void {
     const { bytes } = this.#writer
-    for (let i = 0; i < this.#count; i++) {
-      hash.update(bytes.subarray(this.#valueStart[i]! + framingBytes, this.#decidedStart[i]!))
+    for (let i = 0; i < this.#decisions.count; i++) {
+      hash.update(bytes.subarray(this.#decisions.valueStart[i]! + framingBytes, this.#decidedStart[i]!))
       hash.update(bytes.subarray(this.#decidedEnd[i]!, this.#timingsStart[i]!))
     }
   }

@@ -16,16 +16,16 @@
  * a Buffer 4.6 to 5.8); a quarter of it is the shortest text of five doubles. Hashing it takes 0.7 us more.
  */
 import type { Hash } from 'node:crypto'
-import { assert, type EventTimeMs } from '../../kernel/index.js'
+import type { EventTimeMs } from '../../kernel/index.js'
 import type { EncodedRecords } from '../../log/index.js'
 import type { Decision, ModelScore } from '../../schemas/avro/index.js'
+import { decisionsMaxDefault, EncodedDecisions } from './encoded-decisions.js'
 import { fragment, JsonWriter, numberBytes, textBytesMax } from './json-writer.js'
 import { hitsBytesMax, reasonsBytesMax, writeHits, writeReasons } from './lists-json.js'
 
 const comma = 0x2c
 const closeObject = 0x7d
 const closeList = 0x5d
-const newline = 0x0a
 
 const openId = fragment('{"decision_id":')
 const transactionId = fragment(',"transaction_id":')
@@ -61,14 +61,10 @@ export interface DecisionEncoderOptions {
 export class DecisionEncoder {
   /** Where the egress stamps of each record begin. */
   readonly stampStart: Int32Array
-  readonly #decisionsMax: number
-  readonly #valueStart: Int32Array
-  readonly #valueEnd: Int32Array
-  readonly #keys: string[] = []
+  readonly #decisions: EncodedDecisions
   readonly #writer = new JsonWriter(64 * 1024)
   readonly #timings: readonly Uint8Array[]
   readonly #timingBytesMax: number
-  #count = 0
 
   // Fragments of what a configuration fixes, remade when another one comes.
   #names: readonly string[] | undefined
@@ -82,17 +78,15 @@ export class DecisionEncoder {
   #openSource = fragment('')
 
   constructor(options: DecisionEncoderOptions = {}) {
-    const { decisionsMax = 16_384, timingNames = [] } = options
-    this.#decisionsMax = decisionsMax
-    this.#valueStart = new Int32Array(decisionsMax)
-    this.#valueEnd = new Int32Array(decisionsMax)
+    const { decisionsMax = decisionsMaxDefault, timingNames = [] } = options
+    this.#decisions = new EncodedDecisions(this.#writer, decisionsMax)
     this.stampStart = new Int32Array(decisionsMax)
     this.#timings = timingNames.map(name => fragment(`${JSON.stringify(name)}:`))
     this.#timingBytesMax = this.#timings.reduce((sum, name) => sum + name.length + numberBytes + 1, 64)
   }
 
   get count(): number {
-    return this.#count
+    return this.#decisions.count
   }
 
   /** Bytes so far. */
@@ -101,9 +95,7 @@ export class DecisionEncoder {
   }
 
   reset(): void {
-    this.#count = 0
-    this.#keys.length = 0
-    this.#writer.length = 0
+    this.#decisions.reset()
   }
 
   /**
@@ -112,12 +104,11 @@ export class DecisionEncoder {
    * @param timingsUs whole microseconds in the order of `timingNames`; null for none
    */
   append(decision: Decision, decidedAtMs: EventTimeMs, timingsUs: readonly number[] | null): void {
-    const index = this.#count
-    assert(index < this.#decisionsMax, `more than ${this.#decisionsMax} decisions in an encoder`)
+    const index = this.#decisions.next()
     const writer = this.#writer
     this.#adopt(decision)
     writer.reserve(this.#bytesMax(decision))
-    this.#valueStart[index] = writer.length
+    this.#decisions.valueStart[index] = writer.length
     this.#head(decision)
     writeReasons(writer, decision.reason_codes)
     writeHits(writer, decision.rule_hits)
@@ -127,28 +118,19 @@ export class DecisionEncoder {
     this.#tail(decision)
     this.stampStart[index] = writer.length
     this.#stamps(decidedAtMs, timingsUs)
-    this.#valueEnd[index] = writer.length
-    writer.byte(newline)
-    this.#keys.push(decision.customer_id)
-    this.#count = index + 1
+    this.#decisions.end(decision.customer_id)
   }
 
   /** What has been appended since the last reset; valid until the next one. */
   encoded(): EncodedRecords {
-    return {
-      kind: 'encoded',
-      count: this.#count,
-      bytes: this.#writer.bytes.subarray(0, this.#writer.length),
-      valueStart: this.#valueStart,
-      valueEnd: this.#valueEnd,
-      keys: this.#keys,
-    }
+    return this.#decisions.encoded()
   }
 
   /** Feeds the bytes of every record before its stamps, in order. */
   hashInto(hash: Hash): void {
     const { bytes } = this.#writer
-    for (let i = 0; i < this.#count; i++) hash.update(bytes.subarray(this.#valueStart[i]!, this.stampStart[i]!))
+    for (let i = 0; i < this.#decisions.count; i++)
+      hash.update(bytes.subarray(this.#decisions.valueStart[i]!, this.stampStart[i]!))
   }
 
   /** Makes the fragments for a decision's configuration; a pointer comparison each when it is the last one's. */

@@ -1,8 +1,9 @@
-import { createEdge, createLogger, type Logger } from '../../edge/index.js'
+import { createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock } from '../../kernel/index.js'
 import { numberOf, optionalTextOf, textOf } from '../config/index.js'
 import { KafkaEdge, type KafkaEdgeEvent, registerEdgeMetrics } from '../edge/index.js'
 import { kafkaAccess, registryAccess } from '../worker/index.js'
+import { edgeOf } from './edge-of.js'
 import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { aborted, parseFlags, type Verb } from './verb.js'
 
@@ -30,7 +31,6 @@ export const edgeVerb: Verb = {
     const logger = createLogger()
     const registry = registryAccess(config)
     if (registry === undefined) logger.warn('no schema registry is configured: values are JSON')
-    const inFlightMax = numberOf(config, 'http.in_flight_max')
     const asked = optionalTextOf(config, 'edge.reply_partition')
     const engine = await KafkaEdge.open({
       app: textOf(config, 'app'),
@@ -38,25 +38,12 @@ export const edgeVerb: Verb = {
       registry,
       dataDir: textOf(config, 'data_dir'),
       replyPartition: asked === undefined ? undefined : Number(asked),
-      inFlightMax,
+      inFlightMax: numberOf(config, 'http.in_flight_max'),
       clock: systemClock,
       onEvent: event => logEvent(logger, event),
     })
     try {
-      const edge = await createEdge({
-        ports: {
-          decisions: engine.decisions,
-          health: engine.health,
-          stream: engine.stream,
-          explain: engine.explain,
-          nowMs: () => systemClock.nowMs(),
-        },
-        cardKey: textOf(config, 'card_key'),
-        host: textOf(config, 'http.host'),
-        port: numberOf(config, 'http.port'),
-        limits: { inFlightMax },
-        logger,
-      })
+      const edge = await edgeOf(engine, config, logger)
       registerEdgeMetrics(engine, edge.registry)
       await edge.listen()
       await aborted(io)

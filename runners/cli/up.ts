@@ -1,8 +1,10 @@
-import { createEdge, createLogger, type Logger } from '../../edge/index.js'
-import { assertNever, systemClock } from '../../kernel/index.js'
+import { createLogger, type Logger } from '../../edge/index.js'
+import { systemClock } from '../../kernel/index.js'
 import { type Config, durationOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
 import { EmbeddedEngine, type EngineEvent, playTraffic, type RetentionTimes } from '../up/index.js'
+import { edgeOf } from './edge-of.js'
 import { configOf, settingFlags, settingHelp } from './settings.js'
+import { logSlotEvent } from './slot-log.js'
 import { aborted, parseFlags, type Verb, wholeNumber } from './verb.js'
 
 const help = `usage: weir up [flags]
@@ -25,7 +27,6 @@ export const upVerb: Verb = {
     const values = parseFlags(args, { ...settingFlags, traffic: { type: 'string' } })
     const traffic = wholeNumber(values, 'traffic', { min: 0, max: 100_000, fallback: 0 })
     const config = configOf(values)
-    const cardKey = textOf(config, 'card_key')
     const logger = createLogger()
     const engine = await EmbeddedEngine.open({
       app: textOf(config, 'app'),
@@ -33,7 +34,7 @@ export const upVerb: Verb = {
       model: optionalTextOf(config, 'model'),
       rules: optionalTextOf(config, 'rules'),
       features: optionalTextOf(config, 'features'),
-      cardKey,
+      cardKey: textOf(config, 'card_key'),
       cacheMb: numberOf(config, 'cache_mb'),
       inFlightMax: numberOf(config, 'http.in_flight_max'),
       writeBackRecords: numberOf(config, 'write_back_records'),
@@ -42,20 +43,7 @@ export const upVerb: Verb = {
       onEvent: event => logEvent(logger, event),
     })
     try {
-      const edge = await createEdge({
-        ports: {
-          decisions: engine.decisions,
-          health: engine.health,
-          stream: engine.stream,
-          explain: engine.explain,
-          nowMs: () => systemClock.nowMs(),
-        },
-        cardKey,
-        host: textOf(config, 'http.host'),
-        port: numberOf(config, 'http.port'),
-        limits: { inFlightMax: numberOf(config, 'http.in_flight_max') },
-        logger,
-      })
+      const edge = await edgeOf(engine, config, logger)
       const { url } = await edge.listen()
       io.out(greeting(url, textOf(config, 'data_dir')))
       const playing = traffic > 0 ? playTraffic(engine.producer, traffic, systemClock, io.signal) : Promise.resolve()
@@ -80,23 +68,10 @@ function retentionOf(config: Config): RetentionTimes {
   }
 }
 
-/** Places and codes, never what a step said: its text may name a customer. */
 function logEvent(logger: Logger, event: EngineEvent): void {
   switch (event.kind) {
     case 'recovering':
       if (event.reason !== 'start') logger.warn('the slot goes back to the committed position')
-      return
-    case 'replayed':
-      logger.info({ epochs: event.epochs, records: event.records }, 'state is up to date again')
-      return
-    case 'excluded':
-      logger.error({ position: event.position, step: event.step }, 'a step threw on a record; it is a dead letter')
-      return
-    case 'model-failed':
-      logger.error({ rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
-      return
-    case 'held-back':
-      logger.warn({ rows: event.rows }, 'too many rows are under way through other slots; new records wait')
       return
     case 'retention-failed':
       logger.error({ code: event.code }, 'retention failed and is tried again; the log keeps growing meanwhile')
@@ -105,7 +80,7 @@ function logEvent(logger: Logger, event: EngineEvent): void {
       logger.error({ code: event.code }, 'the slot failed and is started again')
       return
     default:
-      assertNever(event)
+      logSlotEvent(logger, event)
   }
 }
 

@@ -3,6 +3,7 @@ import { assertNever, systemClock } from '../../kernel/index.js'
 import { numberOf, optionalTextOf, textOf } from '../config/index.js'
 import { kafkaAccess, registryAccess, StartingWorker, serveHealth, type WorkerEvent } from '../worker/index.js'
 import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
+import { logSlotEvent } from './slot-log.js'
 import { parseFlags, text, type Verb, wholeNumber } from './verb.js'
 
 const help = `usage: weir worker [flags]
@@ -85,32 +86,17 @@ function logEvent(logger: Logger, event: WorkerEvent): void {
       logger.debug({ reason: event.message }, 'offsets for lag tools were not committed')
       return
     case 'slot':
-      logSlotEvent(logger, event.slot, event.event)
+      logHostEvent(logger, event.slot, event.event)
       return
     default:
       assertNever(event)
   }
 }
 
-function logSlotEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, { kind: 'slot' }>['event']): void {
+function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, { kind: 'slot' }>['event']): void {
   switch (event.kind) {
     case 'recovering':
       logger.info({ slot }, 'the slot goes to the committed position')
-      return
-    case 'replayed':
-      logger.info({ slot, epochs: event.epochs, records: event.records }, 'state is up to date again')
-      return
-    case 'excluded':
-      logger.error(
-        { slot, position: event.position, step: event.step },
-        'a step threw on a record; it is a dead letter',
-      )
-      return
-    case 'model-failed':
-      logger.error({ slot, rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
-      return
-    case 'held-back':
-      logger.warn({ slot, rows: event.rows }, 'too many rows are under way through other slots; new records wait')
       return
     case 'registry':
       if (event.answers) logger.info({ slot }, 'the schema registry answers again')
@@ -123,6 +109,6 @@ function logSlotEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
       logger.warn({ slot, code: event.code }, 'the slot failed and begins anew from the committed position')
       return
     default:
-      assertNever(event)
+      logSlotEvent(logger.child({ slot }), event)
   }
 }

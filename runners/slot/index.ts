@@ -24,4 +24,5 @@ export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './re
 export { replyToBytesMax, replyToHeader } from './reply-to.js'
 export { positionKey } from './rows.js'
 export type { Reflected } from './running.js'
+export { partitionKey } from './running.js'
 export { Slot } from './slot.js'

@@ -6,7 +6,16 @@
  */
 import { join } from 'node:path'
 import { repeatsTopicOf } from '../../fraud/index.js'
-import { type Clock, type DurationMs, isWeirError, messageOf, millis, seconds, WeirError } from '../../kernel/index.js'
+import {
+  type Clock,
+  type DurationMs,
+  defined,
+  isWeirError,
+  messageOf,
+  millis,
+  seconds,
+  WeirError,
+} from '../../kernel/index.js'
 import { type LogReader, offset } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import type { WriterSchemas } from '../../schemas/registry/index.js'
@@ -16,7 +25,16 @@ import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
 import { readerWithSchemas } from '../schemas/index.js'
-import { type GenesisRecord, journalTopicOf, type PartitionOffset, Slot, type SlotEvent } from '../slot/index.js'
+import {
+  type GenesisRecord,
+  genesisOf,
+  journalTopicOf,
+  ownedPartitions,
+  type PartitionOffset,
+  partitionKey,
+  Slot,
+  type SlotEvent,
+} from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
 import type { WorkerJob } from './job.js'
 import { SlotLog } from './slot-log.js'
@@ -217,20 +235,19 @@ export class SlotHost {
     this.#report(slot, store, log, true)
   }
 
-  async #genesis(log: SlotLog): Promise<Omit<GenesisRecord, 'v' | 'kind' | 'fingerprint' | 'slot'>> {
-    const { app, slots } = this.#job
-    const partitions: { topic: string; count: number }[] = []
-    const start: PartitionOffset[] = []
-    for (const { topic } of this.#plan.sources) {
-      const count = await log.partitionCount(topic)
-      partitions.push({ topic, count })
-      for (let partition = this.#number; partition < count; partition += slots) {
-        const { earliest } = await log.range({ topic, partition })
-        start.push({ topic, partition, offset: String(earliest) })
-      }
-    }
-    const count = partitions.find(({ topic }) => topic === 'transactions')?.count ?? 1
-    return { app, slots, key_groups: keyGroupsFor(count), partitions, start, job: {} }
+  async #genesis(log: SlotLog): Promise<ReturnType<typeof genesisOf>> {
+    const plan = this.#plan
+    const counted = plan.sources.map(async ({ topic }) => [topic, await log.partitionCount(topic)] as const)
+    const counts = new Map(await Promise.all(counted))
+    const partitionsOf = (topic: string): number => defined(counts.get(topic), topic)
+    const owned = ownedPartitions(plan, this.#number, partitionsOf)
+    const ranged = owned.map(async at => [partitionKey(at), String((await log.range(at)).earliest)] as const)
+    const earliest = new Map(await Promise.all(ranged))
+    return genesisOf(plan, this.#number, {
+      keyGroups: keyGroupsFor(counts.get('transactions') ?? 1),
+      partitionsOf,
+      startOf: at => defined(earliest.get(partitionKey(at)), partitionKey(at)),
+    })
   }
 
   /** An empty journal is a new job only where nothing says otherwise: a lost journal must not decide everything again. */

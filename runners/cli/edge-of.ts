@@ -1,0 +1,20 @@
+import { createEdge, type EdgePorts, type Logger } from '../../edge/index.js'
+import { systemClock } from '../../kernel/index.js'
+import { type Config, numberOf, textOf } from '../config/index.js'
+
+/** The HTTP edge of this configuration before an engine, embedded or on Kafka. */
+export function edgeOf(
+  engine: Omit<Required<EdgePorts>, 'nowMs'>,
+  config: Config,
+  logger: Logger,
+): ReturnType<typeof createEdge> {
+  const { decisions, health, stream, explain } = engine
+  return createEdge({
+    ports: { decisions, health, stream, explain, nowMs: () => systemClock.nowMs() },
+    cardKey: textOf(config, 'card_key'),
+    host: textOf(config, 'http.host'),
+    port: numberOf(config, 'http.port'),
+    limits: { inFlightMax: numberOf(config, 'http.in_flight_max') },
+    logger,
+  })
+}

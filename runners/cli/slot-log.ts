@@ -1,0 +1,24 @@
+/** What a slot tells, in the words of the log: the same in every verb that runs slots. */
+import type { Logger } from '../../edge/index.js'
+import { assertNever } from '../../kernel/index.js'
+import type { SlotEvent } from '../slot/index.js'
+
+/** Places and codes, never what a step said: its text may name a customer. */
+export function logSlotEvent(logger: Logger, event: Exclude<SlotEvent, { readonly kind: 'recovering' }>): void {
+  switch (event.kind) {
+    case 'replayed':
+      logger.info({ epochs: event.epochs, records: event.records }, 'state is up to date again')
+      return
+    case 'excluded':
+      logger.error({ position: event.position, step: event.step }, 'a step threw on a record; it is a dead letter')
+      return
+    case 'model-failed':
+      logger.error({ rows: event.rows, epoch: event.epoch }, 'the model failed; decisions go out degraded')
+      return
+    case 'held-back':
+      logger.warn({ rows: event.rows }, 'too many rows are under way through other slots; new records wait')
+      return
+    default:
+      assertNever(event)
+  }
+}
