@@ -4,5 +4,5 @@ WORKDIR /weir
 COPY . .
 RUN npm run setup && mkdir -p /var/lib/weir && chown node /var/lib/weir
 USER node
-ENTRYPOINT ["node", "scripts/weir.mjs"]
+ENTRYPOINT ["node", "--v8-pool-size=1", "--min-semi-space-size=32", "--max-semi-space-size=32", "scripts/weir.mjs"]
 CMD ["--help"]

@@ -9,7 +9,6 @@
  * burst, which is another question. Client and server share the machine; every block has its calibration loop beside it.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
-import { Agent, request } from 'node:http'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,6 +18,7 @@ import { topicSpecs } from '../runners/topics/index.js'
 import { startKafka } from '../testing/services/index.js'
 import { freePort, startEdge, startWeir, startWorker, type WeirProcess } from '../testing/weir-process/index.js'
 import { calibrate } from './calibration.js'
+import { type Block, openLoop } from './load.js'
 
 interface CannonRequest {
   body: string
@@ -61,57 +61,8 @@ function transaction(): string {
   })
 }
 
-interface Block {
-  readonly decided: readonly number[]
-  readonly refused: readonly number[]
-  /** Other answers, and connections that broke. */
-  readonly other: number
-  readonly perSecond: number
-}
-
-/** Sends `rate` requests a second at even distances and waits for all their answers. */
-async function pace(url: string, rate: number): Promise<Block> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 4_096 })
-  const decided: number[] = []
-  const refused: number[] = []
-  let other = 0
-  const startedAt = performance.now()
-  const one = (dueAt: number): Promise<void> =>
-    new Promise(resolve => {
-      const body = transaction()
-      const sending = request(`${url}/v1/decisions`, {
-        method: 'POST',
-        agent,
-        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
-      })
-      sending.on('response', response => {
-        response.resume()
-        response.on('end', () => {
-          const ms = performance.now() - dueAt
-          if (response.statusCode === 200) decided.push(ms)
-          else if (response.statusCode === 429 || response.statusCode === 503) refused.push(ms)
-          else other++
-          resolve()
-        })
-      })
-      sending.on('error', () => {
-        other++
-        resolve()
-      })
-      sending.end(body)
-    })
-  const all: Promise<void>[] = []
-  const total = rate * seconds
-  while (all.length < total) {
-    const dueNow = Math.min(total, Math.floor(((performance.now() - startedAt) * rate) / 1_000))
-    while (all.length < dueNow) all.push(one(startedAt + (all.length * 1_000) / rate))
-    await new Promise(resolve => setTimeout(resolve, 1))
-  }
-  const sentInS = (performance.now() - startedAt) / 1_000
-  await Promise.all(all)
-  agent.destroy()
-  return { decided, refused, other, perSecond: decided.length / sentInS }
-}
+const pace = (url: string, rate: number): Promise<Block> =>
+  openLoop({ url: `${url}/v1/decisions`, rate, seconds, body: transaction })
 
 /** Decisions a second when every connection sends its next request as soon as it has its answer. */
 async function capacity(url: string): Promise<number> {
@@ -131,9 +82,9 @@ function quantile(numbers: readonly number[], q: number): string {
 }
 
 function report(name: string, block: Block, calibrationUs: number): void {
-  const { decided, refused, other, perSecond } = block
+  const { decided, refused, other, unsent, perSecond } = block
   const latencies = `p50 ${quantile(decided, 0.5)}  p99 ${quantile(decided, 0.99)}  p99.9 ${quantile(decided, 0.999)} ms`
-  const rest = `${refused.length} refused (p99 ${quantile(refused, 0.99)} ms), ${other} other`
+  const rest = `${refused.length} refused (p99 ${quantile(refused, 0.99)} ms), ${other} other, ${unsent} unsent`
   process.stdout.write(
     `${name.padEnd(26)}${perSecond.toFixed(0).padStart(6)} decided/s  ${latencies}  ${rest}  calibration ${calibrationUs.toFixed(3)} us\n`,
   )

@@ -13,7 +13,7 @@ import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { repositoryFile } from '../kernel/index.js'
+import { weirScript } from '../testing/weir-process/index.js'
 import { calibrate } from './calibration.js'
 
 interface Run {
@@ -41,10 +41,8 @@ const { values } = parseArgs({
   },
 })
 
-const weir = repositoryFile('scripts/weir.mjs')
-
 function pinned(args: readonly string[]): { command: string; args: string[] } {
-  const all = [weir, ...args]
+  const all = [...weirScript, ...args]
   const hasTaskset = process.platform === 'linux' && spawnSync('taskset', ['-V']).status === 0
   if (hasTaskset) return { command: 'taskset', args: ['-c', values.cpu, process.execPath, ...all] }
   return { command: process.execPath, args: all }
@@ -96,7 +94,7 @@ try {
   let input = values.input
   if (input === undefined) {
     input = join(folder, 'transactions.csv.gz')
-    execFileSync(process.execPath, [weir, 'generate', '--days', '40', '--output', input])
+    execFileSync(process.execPath, [...weirScript, 'generate', '--days', '40', '--output', input])
   }
   if (!existsSync(input)) throw new Error(`there is no ${input}`)
   const runs: Run[] = []

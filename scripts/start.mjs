@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** `npm start`: set-up when it is missing or stale, then `weir up` with the flags given. One process, so that Ctrl-C reaches it. */
 import './node-version.mjs'
 import { runSetup } from './setup.mjs'

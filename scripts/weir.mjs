@@ -1,5 +1,11 @@
-#!/usr/bin/env node
-/** The `weir` command: builds Weir when that was never done, then hands over to dist/runners/cli/main.js. */
+#!/usr/bin/env -S node --v8-pool-size=1 --min-semi-space-size=32 --max-semi-space-size=32
+/**
+ * The `weir` command: builds Weir when that was never done, then hands over to dist/runners/cli/main.js.
+ *
+ * The flags above (docs/performance.md has the figures): one helper thread for V8, since its usual four take every core of a
+ * small machine from the slot while they mark; a young generation of 32 MB, so that an epoch's rows die young.
+ * `npm start` and the Dockerfile repeat them, and a test compares.
+ */
 import './node-version.mjs'
 import { existsSync } from 'node:fs'
 

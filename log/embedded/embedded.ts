@@ -58,6 +58,7 @@ import {
   putEarliest,
   readEntries,
 } from './partition.js'
+import { Tail } from './tail.js'
 import { type Staging, Writer } from './writer.js'
 
 const formatVersion = 1
@@ -253,6 +254,7 @@ function newPartitions(topic: string, topicId: number, partitions: number): Embe
     next: 0,
     deletedTo: 0,
     compactedTo: 0,
+    tail: new Tail(),
   }))
 }
 

@@ -3,6 +3,7 @@ import { ByteReader, ByteWriter, crc32, messageOf, WeirError } from '../../kerne
 import { corrupt, Entry, type PartitionBounds } from '../entries/index.js'
 import type { DbBatch, EmbeddedDb } from './db.js'
 import { earliestKey, entriesEnd, entryKey, lastOffsetIn } from './keys.js'
+import type { Tail } from './tail.js'
 
 export interface EmbeddedPartition extends PartitionBounds {
   readonly topicId: number
@@ -12,6 +13,7 @@ export interface EmbeddedPartition extends PartitionBounds {
   deletedTo: number
   /** Where the space of what was deleted was last asked back. */
   compactedTo: number
+  readonly tail: Tail
 }
 
 /**
@@ -25,6 +27,8 @@ export async function readEntries(
   until: number,
   entriesMax: number,
 ): Promise<readonly Entry[]> {
+  const newest = from < at.earliest ? [] : at.tail.read(from, until, entriesMax)
+  if (newest.length > 0) return newest
   const gte = entryKey(at.topicId, at.partition, from)
   const found = await db.range({ gte, lt: entriesEnd(at.topicId, at.partition), limit: entriesMax })
   if (from < at.earliest) {

@@ -10,7 +10,7 @@
  * 4. After a write that failed nothing is written any more: what the disk has is unknown until the log is opened again.
  */
 import { assert, BoundedQueue, crc32, messageOf, WeirError } from '../../kernel/index.js'
-import { countOf, type Doorbell, EntryEncoder, type Records } from '../entries/index.js'
+import { countOf, type Doorbell, Entry, EntryEncoder, type Records } from '../entries/index.js'
 import type { DbBatch, EmbeddedDb } from './db.js'
 import { entryKey, setLastOffset, syncKey } from './keys.js'
 import type { EmbeddedPartition } from './partition.js'
@@ -148,7 +148,10 @@ export class Writer implements Staging {
       const putEntry = (): void => {
         next += encoder.count
         setLastOffset(key, next - 1)
-        this.batch.put(key, encoder.finish(timestampMs, crc32(key)))
+        const seed = crc32(key)
+        const bytes = encoder.finish(timestampMs, seed)
+        this.batch.put(key, bytes)
+        partition.tail.push(new Entry(partition, Buffer.from(bytes), next - 1, next, seed))
         encoder.reset()
       }
       encoder.reset()

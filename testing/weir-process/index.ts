@@ -1,6 +1,7 @@
 /** `weir up`, `weir worker` and `weir edge` as child processes that can be killed without warning. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { repositoryFile } from '../../kernel/index.js'
 
@@ -109,8 +110,13 @@ async function start(
   return { ...launched, readyMs: performance.now() - startedAt }
 }
 
+const script = repositoryFile('scripts/weir.mjs')
+const [shebang] = readFileSync(script, 'utf8').split('\n', 1) as [string]
+/** Arguments of node that make it the `weir` command: the flags of its first line and the script. */
+export const weirScript: readonly string[] = [...shebang.split(' ').slice(3), script]
+
 function launch(verb: readonly string[], port: number, env: Readonly<Record<string, string>>): LaunchedWeir {
-  const args = [repositoryFile('scripts/weir.mjs'), ...verb]
+  const args = [...weirScript, ...verb]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => {
