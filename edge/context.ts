@@ -3,7 +3,7 @@ import type { InFlight } from './in-flight.js'
 import type { Logger } from './logger.js'
 import type { EdgeMetrics } from './metrics.js'
 import type { EdgePorts } from './ports.js'
-import { sendProblem } from './problem.js'
+import { type Problem, sendProblem } from './problem.js'
 import type { Recent } from './recent.js'
 
 /** What the routes of one edge share. */
@@ -15,8 +15,13 @@ export interface EdgeContext {
   readonly recent: Recent
 }
 
+export const overload = ({ inFlight }: EdgeContext): Problem => ({
+  code: 'QUEUE_FULL',
+  detail: `${inFlight.count} requests wait already`,
+})
+
 /** Answers 429, and counts it. */
-export function refuseOverload({ metrics, inFlight }: EdgeContext, reply: FastifyReply): FastifyReply {
-  metrics.refused('overloaded')
-  return sendProblem(reply, { code: 'QUEUE_FULL', detail: `${inFlight.max} requests wait already` })
+export function refuseOverload(context: EdgeContext, reply: FastifyReply): FastifyReply {
+  context.metrics.refused('overloaded')
+  return sendProblem(reply, overload(context))
 }

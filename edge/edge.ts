@@ -7,10 +7,11 @@
  * 2. Everything that a client can hold has a bound in EdgeLimits (I6).
  * 3. Neither logs nor metrics hold ids, cards, addresses or bodies.
  */
+import { createServer } from 'node:http'
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
 import { messageOf, WeirError } from '../kernel/index.js'
 import { recordBytesMax, type TransactionOptions } from '../schemas/avro/index.js'
-import { admission } from './admission.js'
+import { admission, type Refuse, refuseAtOnce } from './admission.js'
 import type { Authenticate } from './authenticate.js'
 import { Connections } from './connections.js'
 import type { EdgeContext } from './context.js'
@@ -54,13 +55,15 @@ export async function createEdge(options: EdgeOptions): Promise<Edge> {
   const { ports, cardKey, host = '127.0.0.1', port = 8080, authenticate } = options
   const limits: EdgeLimits = { ...defaultLimits, ...options.limits }
   const logger = options.logger ?? createLogger()
-  const inFlight = new InFlight(limits.inFlightMax)
+  const inFlight = new InFlight({ max: limits.inFlightMax, queueMsMax: limits.queueMsMax, nowMs: ports.nowMs })
   const metrics = new EdgeMetrics(options.registry ?? new Registry(), () => inFlight.count)
   const context: EdgeContext = { ports, logger, metrics, inFlight, recent: new Recent() }
   let closed: Promise<void> | undefined
 
-  const app = server(context, limits)
-  admission(app, context, { closing: () => closed !== undefined, authenticate })
+  const closing = (): boolean => closed !== undefined
+  // Whoever must show credentials hears of the load only after that.
+  const app = server(context, limits, authenticate === undefined ? refuseAtOnce(context, closing) : () => false)
+  admission(app, context, { closing, authenticate })
   bodies(app)
   answerErrors(app, context)
   observe(app, context)
@@ -83,7 +86,8 @@ export async function createEdge(options: EdgeOptions): Promise<Edge> {
   return { registry: metrics.registry, listen, close, [Symbol.asyncDispose]: close }
 }
 
-function server(context: EdgeContext, limits: EdgeLimits): FastifyInstance {
+/** @param refuse answers a request before the framework sees it, or returns false */
+function server(context: EdgeContext, limits: EdgeLimits, refuse: Refuse): FastifyInstance {
   // ids of requests are ours: one that a client sent could be personal data
   const prefix = context.ports.nowMs().toString(36)
   let requests = 0
@@ -94,13 +98,18 @@ function server(context: EdgeContext, limits: EdgeLimits): FastifyInstance {
     childLoggerFactory: parent => parent,
     genReqId: () => `${prefix}-${(++requests).toString(36)}`,
     bodyLimit: recordBytesMax,
-    requestTimeout: limits.requestMsMax,
-    keepAliveTimeout: limits.idleMsMax,
-    connectionTimeout: limits.stalledMsMax,
-    http: {
-      headersTimeout: limits.headersMsMax,
-      connectionsCheckingInterval: limits.checkMs,
-      maxHeaderSize: limits.headerBytesMax,
+    serverFactory: handler => {
+      const options = {
+        requestTimeout: limits.requestMsMax,
+        keepAliveTimeout: limits.idleMsMax,
+        headersTimeout: limits.headersMsMax,
+        connectionsCheckingInterval: limits.checkMs,
+        maxHeaderSize: limits.headerBytesMax,
+      }
+      const server = createServer(options, (request, response) => {
+        if (!refuse(request, response)) handler(request, response)
+      })
+      return server.setTimeout(limits.stalledMsMax)
     },
     // an id of 64 characters, percent-encoded as UTF-8
     routerOptions: { maxParamLength: 64 * 12 },

@@ -2,6 +2,8 @@
 export interface EdgeLimits {
   /** Requests that wait for the engine at once; one more is answered 429. */
   readonly inFlightMax: number
+  /** What they may wait for it while more come than it can do; then fewer get in. */
+  readonly queueMsMax: number
   /** Open connections; one more is closed at once. */
   readonly connectionsMax: number
   /** From the start of a connection or request to the end of its header. */
@@ -21,6 +23,7 @@ export interface EdgeLimits {
 
 export const defaultLimits: EdgeLimits = {
   inFlightMax: 2_000,
+  queueMsMax: 100,
   connectionsMax: 4_096,
   headersMsMax: 5_000,
   requestMsMax: 10_000,

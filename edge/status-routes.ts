@@ -53,7 +53,7 @@ export function statusRoutes(app: FastifyInstance, context: EdgeContext): void {
       now_ms: nowMs,
       up_ms: nowMs - startedMs,
       in_flight: inFlight.count,
-      in_flight_max: inFlight.max,
+      in_flight_max: inFlight.bound,
       requests_total: metrics.requestsTotal,
       decisions_total: recent.decisionsTotal,
       refused_total: metrics.refusedTotal,

@@ -3,7 +3,6 @@
  * console consumer and counted (verify.ts).
  */
 import { mkdtempSync, rmSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KafkaLog } from '../../log/kafka/index.js'
@@ -248,15 +247,15 @@ async function settled(run: Run): Promise<void> {
 
 async function dump(kafka: KafkaForTests, folder: string) {
   const topic = async (name: string) => {
-    const { stdout, stderr } = await kafka.tool('org.apache.kafka.tools.consumer.ConsoleConsumer', [
+    const path = join(folder, name)
+    const args = [
       ...['--bootstrap-server', kafka.direct[0]!, '--topic', name, '--from-beginning', '--timeout-ms', '10000'],
       ...['--isolation-level', 'read_committed'],
       ...['partition', 'offset', 'key'].flatMap(what => ['--property', `print.${what}=true`]),
-    ])
-    const path = join(folder, name)
-    await writeFile(path, stdout)
+    ]
+    const { stderr } = await kafka.tool('org.apache.kafka.tools.consumer.ConsoleConsumer', args, '', path)
     const found = parseDump(path)
-    const said = Number(/Processed a total of (\d+) messages/.exec(stdout + stderr)?.[1])
+    const said = Number(/Processed a total of (\d+) messages/.exec(stderr)?.[1])
     if (said !== found.length) throw new Error(`${name}: read ${found.length} of ${said} lines: ${stderr}`)
     return found
   }

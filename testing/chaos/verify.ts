@@ -6,7 +6,8 @@
  * before transactions, partitions by number, each in offset order. With several slots a terminal's records come together in
  * topics between the slots, whose order is not in these dumps: then terminals' features are left to the simulation.
  */
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
+import { StringDecoder } from 'node:string_decoder'
 
 export interface Dumped {
   readonly partition: number
@@ -74,7 +75,7 @@ const windows = [1, 7, 30]
 /** Lines of the console consumer with partition, offset, key and value, separated by tabs. */
 export function parseDump(path: string): Dumped[] {
   const found: Dumped[] = []
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
+  for (const line of linesOf(path)) {
     const parts = /^Partition:(\d+)\tOffset:(\d+)\t([^\t]*)\t(.*)$/.exec(line)
     if (parts === null) continue
     const [, partition, offset, key, value] = parts
@@ -88,13 +89,33 @@ export function parseDump(path: string): Dumped[] {
   return found.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
 }
 
+/** A dump may be longer than a string can be. */
+function* linesOf(path: string): Generator<string> {
+  const file = openSync(path, 'r')
+  try {
+    const decoder = new StringDecoder('utf8')
+    const chunk = Buffer.allocUnsafe(1 << 20)
+    let rest = ''
+    for (;;) {
+      const length = readSync(file, chunk)
+      if (length === 0) break
+      const lines = (rest + decoder.write(chunk.subarray(0, length))).split('\n')
+      rest = lines.pop()!
+      yield* lines
+    }
+    if (rest !== '') yield rest
+  } finally {
+    closeSync(file)
+  }
+}
+
 export function verify(dumps: Dumps): Verdict {
-  const decided = new Map<string, { decision: Decision; at: Dumped }[]>()
+  const decided = new Map<string, Dumped[]>()
   for (const at of dumps.decisions) {
-    const decision = JSON.parse(at.value) as Decision
-    const id = `${decision.customer_id}/${decision.transaction_id}`
+    const { customer_id, transaction_id } = JSON.parse(at.value) as Decision
+    const id = `${customer_id}/${transaction_id}`
     const list = decided.get(id) ?? []
-    list.push({ decision, at })
+    list.push(at)
     decided.set(id, list)
   }
   const lost: string[] = []
@@ -125,7 +146,7 @@ export function verify(dumps: Dumps): Verdict {
     const order = orders.get(transaction.customer_id) ?? []
     order.push(id)
     orders.set(transaction.customer_id, order)
-    const { decision } = of[0]!
+    const decision = JSON.parse(of[0]!.value) as Decision
     const difference = differenceOf(decision, expected, step.at, slots)
     if (difference !== undefined) wrong.push(`${id}: ${difference}`)
   }
@@ -218,13 +239,13 @@ function byPartition(records: readonly Dumped[]): ReadonlyMap<number, Queue> {
 /** A customer's decisions come in the order of its transactions. */
 function inversions(
   orders: ReadonlyMap<string, readonly string[]>,
-  decided: ReadonlyMap<string, readonly { readonly at: Dumped }[]>,
+  decided: ReadonlyMap<string, readonly Dumped[]>,
 ): string[] {
   const found: string[] = []
   for (const [customer, ids] of orders) {
     let last: Dumped | undefined
     for (const id of ids) {
-      const { at } = decided.get(id)![0]!
+      const at = decided.get(id)![0]!
       if (at.key !== customer) found.push(`${id}: its key is ${at.key}`)
       if (last !== undefined && (at.partition !== last.partition || at.offset <= last.offset)) {
         found.push(`${id}: at ${at.partition}/${at.offset}, behind ${last.partition}/${last.offset}`)

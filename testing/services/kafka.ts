@@ -55,6 +55,8 @@ export interface KafkaForTests {
     className: string,
     args: readonly string[],
     stdin?: string,
+    /** A file in the place of `stdout`. */
+    stdoutTo?: string,
   ): Promise<{ code: number; stdout: string; stderr: string }>
   stop(): Promise<void>
 }
@@ -118,7 +120,7 @@ async function joinExisting(brokers: readonly string[]): Promise<KafkaForTests> 
     listener: () => [],
     stopBroker: notOurs,
     startBroker: notOurs,
-    tool: (className, args, stdin) => runTool(folder, className, args, stdin),
+    tool: (className, args, stdin, stdoutTo) => runTool(folder, className, args, stdin, stdoutTo),
     stop: () => folder.close(),
   }
 }
@@ -188,7 +190,7 @@ async function startOwn(options: KafkaOptions): Promise<KafkaForTests> {
     listener,
     stopBroker: async (i, signal = 'SIGKILL') => running[i]?.signal(signal),
     startBroker,
-    tool: (className, args, stdin) => runTool(folder, className, args, stdin),
+    tool: (className, args, stdin, stdoutTo) => runTool(folder, className, args, stdin, stdoutTo),
     stop,
   }
 }
@@ -198,10 +200,11 @@ async function runTool(
   className: string,
   args: readonly string[],
   stdin = '',
+  stdoutTo?: string,
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const jars = await kafkaJars()
   const command = [...jvm, '-Xmx128m', `${log}=error`, '-cp', jars.join(':'), className, ...args]
-  return folder.run(await java(), command, { stdin, msMax: toolMsMax })
+  return folder.run(await java(), command, { stdin, msMax: toolMsMax, ...(stdoutTo !== undefined && { stdoutTo }) })
 }
 
 /**

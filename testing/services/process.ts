@@ -87,13 +87,19 @@ export class GuardedFolder {
     }
   }
 
-  /** Runs a command to its end. @throws Error when it takes longer than `msMax` */
+  /**
+   * Runs a command to its end.
+   * @param options.stdoutTo a file that takes its output, in the place of `stdout`: a string ends at half a gigabyte
+   * @throws Error when it takes longer than `msMax`
+   */
   async run(
     command: string,
     args: readonly string[],
-    options: { stdin: string; msMax: number },
+    options: { stdin: string; msMax: number; stdoutTo?: string },
   ): Promise<{ code: number; stdout: string; stderr: string }> {
-    const child = spawn(command, args, { cwd: this.path, stdio: 'pipe' })
+    const out = options.stdoutTo === undefined ? 'pipe' : openSync(options.stdoutTo, 'w')
+    const child = spawn(command, args, { cwd: this.path, stdio: ['pipe', out, 'pipe'] })
+    if (typeof out === 'number') closeSync(out)
     this.#watch(child)
     let timedOut = false
     const timer = setTimeout(() => {
@@ -102,17 +108,18 @@ export class GuardedFolder {
     }, options.msMax)
     let stdout = ''
     let stderr = ''
-    child.stdout.setEncoding('utf8').on('data', text => {
+    child.stdout?.setEncoding('utf8').on('data', text => {
       stdout += text
     })
-    child.stderr.setEncoding('utf8').on('data', text => {
+    child.stderr!.setEncoding('utf8').on('data', text => {
       stderr += text
     })
-    child.stdin.on('error', error => {
+    const stdin = child.stdin!
+    stdin.on('error', error => {
       // A command that ends before it has read everything; its exit code tells.
       if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
     })
-    child.stdin.end(options.stdin)
+    stdin.end(options.stdin)
     const [code] = (await once(child, 'close')) as [number | null]
     clearTimeout(timer)
     if (code === null) {
