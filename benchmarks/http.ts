@@ -3,11 +3,13 @@
  *
  *   npm run bench:http -- --seconds 15 --rates 200,1000,3000
  *   npm run bench:http -- --kafka --rates 500      weir edge and weir worker over a broker of its own
+ *   npm run bench:http -- --pin                    (Linux) Weir on core 1, the client on core 0: for what happens past capacity
  *
  * Open loop: requests are due at even distances, whatever became of those before, and a latency runs from that moment to the
  * answer (no coordinated omission). Capacity is found by autocannon; at a fixed rate it sends a second's requests in one
  * burst, which is another question. Client and server share the machine; every block has its calibration loop beside it.
  */
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -44,6 +46,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '10' },
     rates: { type: 'string' },
     kafka: { type: 'boolean', default: false },
+    pin: { type: 'boolean', default: false },
   },
 })
 const seconds = Number(values.seconds)
@@ -98,6 +101,10 @@ async function atRates(url: string, rates: string): Promise<void> {
 async function embedded(dataDir: string): Promise<void> {
   const weir = await startWeir(dataDir, await freePort())
   try {
+    if (values.pin) {
+      execFileSync('taskset', ['-acp', '1', String(weir.pid)])
+      execFileSync('taskset', ['-acp', '0', String(process.pid)])
+    }
     process.stdout.write(`ready ${weir.readyMs.toFixed(0)} ms after the start of the process\n`)
     await atRates(weir.url, values.rates ?? '200,1000,3000')
     const most = Math.round(await capacity(weir.url))

@@ -6,9 +6,13 @@
  * Invariants: 1. a request is sent in the millisecond in which it is due, on a connection that waits for no answer; one is
  * opened where none is idle; 2. `connectionsMax` bounds them: what finds none is counted as `unsent`, not left out in silence.
  */
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
 const connectionsMax = 8_192
+/** Opened before the first request is due: a client keeps its connections, and a connection that the server has no room for yet costs a second. */
+const connectionsReady = 1_024
+const connectionsAtOnce = 64
 
 export interface Block {
   /** Latencies, ms. */
@@ -47,6 +51,10 @@ class Connection {
 
   get open(): boolean {
     return !this.#socket.destroyed
+  }
+
+  async connected(): Promise<void> {
+    if (this.#socket.connecting) await once(this.#socket, 'connect')
   }
 
   send(request: string): void {
@@ -93,6 +101,11 @@ export async function openLoop({ url, rate, seconds, body }: LoadOptions): Promi
     return busy.size < connectionsMax ? new Connection(target, onAnswer) : undefined
   }
   const head = `POST ${target.pathname} HTTP/1.1\r\nhost: ${target.host}\r\ncontent-type: application/json\r\ncontent-length: `
+  while (idle.length < connectionsReady) {
+    const opened = Array.from({ length: connectionsAtOnce }, () => new Connection(target, onAnswer))
+    await Promise.all(opened.map(connection => connection.connected()))
+    idle.push(...opened)
+  }
   const startedAt = performance.now()
   const total = rate * seconds
   for (let sent = 0; sent < total; ) {

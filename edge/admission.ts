@@ -88,8 +88,13 @@ export function refuseAtOnce(context: EdgeContext, closing: () => boolean): Refu
     if (route === undefined) return false
     const startedAt = performance.now()
     metrics.refused('overloaded')
-    response.writeHead(429, { 'content-type': problemType, 'retry-after': String(retryAfterSeconds) })
-    response.end(problemJson(overload(context), `refused-${(++refused).toString(36)}`))
+    const body = problemJson(overload(context), `refused-${(++refused).toString(36)}`)
+    response.writeHead(429, {
+      'content-type': problemType,
+      'content-length': Buffer.byteLength(body),
+      'retry-after': String(retryAfterSeconds),
+    })
+    response.end(body)
     metrics.answered(route, 429, (performance.now() - startedAt) / 1_000)
     return true
   }

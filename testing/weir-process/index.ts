@@ -10,6 +10,7 @@ const readyMsMax = 120_000
 /** A process that may not be ready, or not become it. */
 export interface LaunchedWeir {
   readonly url: string
+  readonly pid: number
   /** SIGKILL, and gone when it resolves. */
   kill(): Promise<void>
   /** SIGTERM: drains. @returns exit code */
@@ -124,6 +125,7 @@ function launch(verb: readonly string[], port: number, env: Readonly<Record<stri
   })
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: child.pid ?? 0,
     signal: signal => void child.kill(signal),
     kill: async () => {
       await end(child, 'SIGKILL')
