@@ -2,13 +2,15 @@
  * The output files and the journal that commits them (I1): values are appended first, then one frame with the files'
  * new lengths; bytes beyond the lengths in the last frame do not exist.
  */
-import { closeSync, fstatSync, fsyncSync, openSync, statSync } from 'node:fs'
+import { closeSync, fdatasync, fstatSync, fsyncSync, openSync, statSync } from 'node:fs'
 import { assert, defined, WeirError } from '../../kernel/index.js'
 import { type Append, type EncodedRecords, type Offset, offset } from '../port.js'
 import { JournalFile, truncateFd, unwritable, writeFully } from './journal-file.js'
 
 const newline = Buffer.from('\n')
 const NEWLINE = 10
+/** Bytes of an output after which the disk begins to take them, beside what goes on: else the sync at the end waits for all. */
+const bytesPerFlush = 32 << 20
 
 interface OutputFile {
   readonly path: string
@@ -17,6 +19,9 @@ interface OutputFile {
   length: number
   /** Bytes appended since. */
   pending: number
+  /** Committed bytes that the disk has been asked to take. */
+  flushed: number
+  flushing: boolean
 }
 
 export class Outputs {
@@ -27,6 +32,8 @@ export class Outputs {
   /** By topic, in the order of their names: the order of the lengths in a frame. */
   readonly #files = new Map<string, OutputFile>()
   #written = false
+  #closed = false
+  #flushError: Error | undefined
 
   private constructor(journal: JournalFile, journalTopic: string, files: ReadonlyMap<string, OutputFile>) {
     this.journal = journal
@@ -63,6 +70,7 @@ export class Outputs {
    */
   commit(appends: readonly Append[]): (Offset | undefined)[] {
     this.#written = true
+    this.#throwFlushError()
     let record: Uint8Array | undefined
     for (const append of appends) {
       if (append.topic === this.#journalTopic) {
@@ -83,6 +91,7 @@ export class Outputs {
     for (const file of this.#files.values()) {
       file.length += file.pending
       file.pending = 0
+      this.#flush(file)
     }
     return appends.map(append => (append.topic === this.#journalTopic ? frame : undefined))
   }
@@ -96,9 +105,27 @@ export class Outputs {
     }
   }
 
-  /** The one sync of a replay: outputs first, so that no frame outlives what it commits. */
+  #flush(file: OutputFile): void {
+    if (file.flushing || file.length - file.flushed < bytesPerFlush) return
+    file.flushing = true
+    file.flushed = file.length
+    fdatasync(file.fd, error => {
+      file.flushing = false
+      // What a closed file says of it is nothing: the sync before it was closed has told.
+      if (error !== null && !this.#closed) this.#flushError ??= unwritable(file.path, error)
+    })
+  }
+
+  /** The system tells of a write that failed once, whoever asks first. */
+  #throwFlushError(): void {
+    if (this.#flushError !== undefined) throw this.#flushError
+  }
+
+  /** The sync that a replay ends with: outputs first, so that no frame outlives what it commits. */
   close(): void {
+    this.#closed = true
     try {
+      this.#throwFlushError()
       if (this.#written) {
         for (const file of this.#files.values()) fsyncSync(file.fd)
         this.journal.sync()
@@ -130,7 +157,7 @@ function openOutput(path: string): OutputFile {
   try {
     // looked at before it is opened: opening a pipe would wait for its reader
     if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) throw new Error('it is not a regular file')
-    return { path, fd: openSync(path, 'a'), length: 0, pending: 0 }
+    return { path, fd: openSync(path, 'a'), length: 0, pending: 0, flushed: 0, flushing: false }
   } catch (error) {
     throw unwritable(path, error)
   }
