@@ -118,7 +118,7 @@ async function embedded(dataDir: string): Promise<void> {
 
 /** Broker, worker, edge and client share the machine. */
 async function overKafka(dataDir: string): Promise<void> {
-  const kafka = await startKafka()
+  const kafka = await startKafka({ forMeasuring: true })
   const started: WeirProcess[] = []
   try {
     const log = await KafkaLog.open({ brokers: kafka.brokers })
