@@ -2,7 +2,7 @@
 export interface EdgeLimits {
   /** Requests that wait for the engine at once; one more is answered 429. */
   readonly inFlightMax: number
-  /** What they may wait for it while more come than it can do; then fewer get in. */
+  /** What they may wait for it, ms, while more come than it can do; then fewer get in (in-flight.ts). */
   readonly queueMsMax: number
   /** Open connections; one more is closed at once. */
   readonly connectionsMax: number

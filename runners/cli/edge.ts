@@ -23,6 +23,9 @@ example:
   WEIR_KAFKA_BROKERS=localhost:9092 weir edge --port 8080 --data-dir /var/lib/weir-edge
 `
 
+/** A commit to Kafka takes tens of milliseconds. */
+const queueMsMax = 500
+
 export const edgeVerb: Verb = {
   name: 'edge',
   help,
@@ -43,7 +46,7 @@ export const edgeVerb: Verb = {
       onEvent: event => logEvent(logger, event),
     })
     try {
-      const edge = await edgeOf(engine, config, logger)
+      const edge = await edgeOf(engine, config, logger, queueMsMax)
       registerEdgeMetrics(engine, edge.registry)
       await edge.listen()
       await aborted(io)

@@ -20,6 +20,9 @@ example:
   npm start -- --traffic 200
 `
 
+/** An epoch takes a few milliseconds. */
+const queueMsMax = 100
+
 export const upVerb: Verb = {
   name: 'up',
   help,
@@ -43,7 +46,7 @@ export const upVerb: Verb = {
       onEvent: event => logEvent(logger, event),
     })
     try {
-      const edge = await edgeOf(engine, config, logger)
+      const edge = await edgeOf(engine, config, logger, queueMsMax)
       const { url } = await edge.listen()
       io.out(greeting(url, textOf(config, 'data_dir')))
       const playing = traffic > 0 ? playTraffic(engine.producer, traffic, systemClock, io.signal) : Promise.resolve()
