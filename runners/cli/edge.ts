@@ -1,7 +1,7 @@
 import { createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock } from '../../kernel/index.js'
 import { numberOf, optionalTextOf, textOf } from '../config/index.js'
-import { KafkaEdge, type KafkaEdgeEvent, registerEdgeMetrics } from '../edge/index.js'
+import { type KafkaEdgeEvent, registerEdgeMetrics, StartingEdge } from '../edge/index.js'
 import { kafkaAccess, registryAccess } from '../worker/index.js'
 import { edgeOf } from './edge-of.js'
 import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
@@ -35,7 +35,7 @@ export const edgeVerb: Verb = {
     const registry = registryAccess(config)
     if (registry === undefined) logger.warn('no schema registry is configured: values are JSON')
     const asked = optionalTextOf(config, 'edge.reply_partition')
-    const engine = await KafkaEdge.open({
+    const engine = new StartingEdge({
       app: textOf(config, 'app'),
       kafka: kafkaAccess(config),
       registry,
@@ -48,9 +48,13 @@ export const edgeVerb: Verb = {
     try {
       const edge = await edgeOf(engine, config, logger, queueMsMax)
       registerEdgeMetrics(engine, edge.registry)
-      await edge.listen()
-      await aborted(io)
-      await edge.close()
+      try {
+        await edge.listen()
+        await engine.start(io.signal)
+        await aborted(io)
+      } finally {
+        await edge.close()
+      }
     } finally {
       await engine.close()
     }
@@ -66,6 +70,9 @@ function logEvent(logger: Logger, event: KafkaEdgeEvent): void {
     case 'kafka':
       if (event.answers) logger.info('Kafka answers again')
       else logger.warn({ reason: event.reason }, 'Kafka does not answer; requests are refused')
+      return
+    case 'waiting':
+      logger.warn({ reason: event.reason }, 'waits')
       return
     case 'append-failed':
       logger.warn({ code: event.code }, 'a record was not taken')

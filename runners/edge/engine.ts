@@ -10,7 +10,7 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { DecideReply, DecisionPort, HealthPort, StreamPort } from '../../edge/index.js'
-import { decisionFromJson, decisionLines, explainDecision } from '../../fraud/index.js'
+import { decisionLines } from '../../fraud/index.js'
 import { assertNever, type Clock, isWeirError, messageOf, millis, seconds, WeirError } from '../../kernel/index.js'
 import type { Header } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
@@ -49,6 +49,8 @@ export type KafkaEdgeEvent =
   | { readonly kind: 'reply-partition'; readonly partition: number }
   | { readonly kind: 'kafka'; readonly answers: boolean; readonly reason: string }
   | { readonly kind: 'append-failed'; readonly code: string }
+  /** For Kafka or the registry, at the start. */
+  | { readonly kind: 'waiting'; readonly reason: string }
 
 /** For metrics. */
 export interface KafkaEdgeFacts {
@@ -71,7 +73,6 @@ export class KafkaEdge {
   readonly decisions: DecisionPort
   readonly health: HealthPort
   readonly stream: StreamPort
-  readonly explain = (decision: Buffer): string => explainDecision(decisionFromJson(decision))
   readonly #options: KafkaEdgeOptions
   readonly #parts: Parts
   readonly #waiters: Waiters<string>

@@ -7,9 +7,10 @@ import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, Deployment, find, get, post, transaction, until } from '../../testing/edge-deployment/index.js'
 import { type KafkaForTests, kafkaMissing, startKafka } from '../../testing/services/index.js'
-import type { WeirProcess } from '../../testing/weir-process/index.js'
+import type { LaunchedWeir, WeirProcess } from '../../testing/weir-process/index.js'
 
 const skip = (await kafkaMissing()) ?? false
+const nothing: Answer = { status: 0, headers: new Headers(), body: {} }
 
 describe('weir edge through failures', { skip }, () => {
   let kafka: KafkaForTests
@@ -110,6 +111,36 @@ describe('weir edge through failures', { skip }, () => {
       await until(() => post(serving, transaction('d', 'c'), '?deadline_ms=5000'), 200)
       const decided = (await deployment.read('decisions')).map(d => d.transaction_id)
       assert.deepEqual(decided.sort(), ['a', 'b', 'd'])
+    } finally {
+      await edge?.stop()
+      await worker?.stop()
+      await own.stop()
+    }
+  })
+
+  it('started while Kafka is away, waits for it', async () => {
+    const own = await startKafka({ proxied: true })
+    const deployment = new Deployment(own, folder, 'late')
+    let worker: WeirProcess | undefined
+    let edge: LaunchedWeir | undefined
+    try {
+      await deployment.createTopics()
+      worker = await deployment.worker('w')
+      own.proxies[0]!.set({ kind: 'refuse' })
+      own.proxies[0]!.cut()
+      edge = await deployment.launchEdge('e')
+      const { url } = edge
+      await until(() => get(`${url}/readyz`).catch(() => nothing), 503)
+      await until(async () => {
+        const { status, body } = await get(`${url}/readyz`)
+        return /KAFKA_UNAVAILABLE/.test(JSON.stringify(body)) ? { ...nothing, status } : nothing
+      }, 503)
+      assert.equal((await post(edge, transaction('a', 'c'))).status, 503)
+      assert.equal((await fetch(`${url}/v1/stream/decisions`)).status, 503)
+      assert.equal(edge.exitCode(), null)
+      own.proxies[0]!.set({ kind: 'none' })
+      await until(() => get(`${url}/readyz`), 200)
+      await until(() => post(edge!, transaction('a', 'c'), '?deadline_ms=5000'), 200)
     } finally {
       await edge?.stop()
       await worker?.stop()

@@ -1,2 +1,3 @@
-export { KafkaEdge, type KafkaEdgeEvent, type KafkaEdgeOptions } from './engine.js'
+export type { KafkaEdgeEvent, KafkaEdgeOptions } from './engine.js'
 export { registerEdgeMetrics } from './metrics.js'
+export { StartingEdge } from './start.js'

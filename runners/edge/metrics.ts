@@ -1,8 +1,8 @@
 /** What only an edge over Kafka has to tell, beside the metrics of HTTP. */
 import { Gauge, type Registry } from 'prom-client'
-import type { KafkaEdge } from './engine.js'
+import type { KafkaEdgeFacts } from './engine.js'
 
-export function registerEdgeMetrics(edge: KafkaEdge, registry: Registry): void {
+export function registerEdgeMetrics(edge: { readonly facts: KafkaEdgeFacts }, registry: Registry): void {
   const gauge = (name: string, help: string, value: () => number): void => {
     new Gauge({
       name,

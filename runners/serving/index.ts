@@ -1,5 +1,6 @@
 export { type DecisionIds, decisionIdsOf } from './decision-ids.js'
 export { followTopic } from './follow.js'
 export type { Found } from './found.js'
+export { openPatiently } from './open-patiently.js'
 export { type DecisionAt, ViewIndex } from './view-index.js'
 export { type RecordOutcome, Waiters } from './waiters.js'

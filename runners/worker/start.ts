@@ -2,16 +2,10 @@
  * A worker from the first question that it asks Kafka. While Kafka or the schema registry does not answer it waits, and says so;
  * whatever else keeps it from starting ends it: an operator has to act.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type ErrorCode, isWeirError } from '../../kernel/index.js'
+import { openPatiently } from '../serving/index.js'
 import { openWorker, type WorkerSettings } from './open.js'
 import type { SlotStatus } from './slot-host.js'
 import type { SlotWorker } from './worker.js'
-
-const pauseMsMin = 200
-const pauseMsMax = 5_000
-
-const passing: ReadonlySet<ErrorCode> = new Set(['KAFKA_UNAVAILABLE', 'REGISTRY_UNREACHABLE'])
 
 export class StartingWorker {
   readonly #settings: WorkerSettings
@@ -33,23 +27,11 @@ export class StartingWorker {
 
   /** Runs until `signal` is aborted. @throws WeirError that needs an operator */
   async run(signal: AbortSignal): Promise<void> {
-    this.#worker = await this.#open(signal)
-    await this.#worker?.run(signal)
-  }
-
-  /** undefined once the signal is aborted. */
-  async #open(signal: AbortSignal): Promise<SlotWorker | undefined> {
-    for (let pauseMs = pauseMsMin; !signal.aborted; pauseMs = Math.min(pauseMs * 2, pauseMsMax)) {
-      try {
-        return await openWorker(this.#settings)
-      } catch (error) {
-        if (!isWeirError(error) || !passing.has(error.code)) throw error
-        this.#waitsFor = `${error.code}: ${error.what}`
-        this.#settings.onEvent({ kind: 'waiting', message: this.#waitsFor })
-      }
-      // An abort ends the pause.
-      await sleep(pauseMs, undefined, { signal }).catch(() => {})
+    const waiting = (reason: string): void => {
+      this.#waitsFor = reason
+      this.#settings.onEvent({ kind: 'waiting', message: reason })
     }
-    return undefined
+    this.#worker = await openPatiently(() => openWorker(this.#settings), waiting, signal)
+    await this.#worker?.run(signal)
   }
 }

@@ -8,7 +8,14 @@ import { KafkaLog } from '../../log/kafka/index.js'
 import { topicSpecs } from '../../runners/topics/index.js'
 import { hopTopicsOf } from '../../runners/worker/index.js'
 import type { KafkaForTests } from '../services/index.js'
-import { freePort, startEdge, startWorker, type WeirProcess } from '../weir-process/index.js'
+import {
+  freePort,
+  type LaunchedWeir,
+  launchEdge,
+  startEdge,
+  startWorker,
+  type WeirProcess,
+} from '../weir-process/index.js'
 
 const waitMsMax = 30_000
 const partitions = 3
@@ -37,7 +44,7 @@ async function answerOf(response: Response): Promise<Answer> {
   }
 }
 
-export async function post(edge: WeirProcess, body: object, query = ''): Promise<Answer> {
+export async function post(edge: LaunchedWeir, body: object, query = ''): Promise<Answer> {
   return await answerOf(
     await fetch(`${edge.url}/v1/decisions${query}`, {
       method: 'POST',
@@ -99,6 +106,11 @@ export class Deployment {
       flags,
       env: this.#env,
     })
+  }
+
+  /** Waits for nothing. */
+  async launchEdge(name: string): Promise<LaunchedWeir> {
+    return launchEdge(this.brokers, join(this.#folder, this.prefix, name), await freePort(), { env: this.#env })
   }
 
   /** All values that a read_committed reader sees, once nothing more comes for a second. */

@@ -82,6 +82,16 @@ export function startEdge(
   return start(argsOf('edge', dataDir, port, options), port, envOf(brokers, options))
 }
 
+/** Waits for nothing. */
+export function launchEdge(
+  brokers: readonly string[],
+  dataDir: string,
+  port: number,
+  options: KafkaProcessOptions = {},
+): LaunchedWeir {
+  return launch(argsOf('edge', dataDir, port, options), port, envOf(brokers, options))
+}
+
 const argsOf = (
   verb: string,
   dataDir: string,
