@@ -8,6 +8,7 @@ import { assertNever } from '../kernel/index.js'
 import type { Authenticate } from './authenticate.js'
 import { type EdgeContext, overload, refuseOverload } from './context.js'
 import { retryAfterSeconds } from './limits.js'
+import { PausedReads } from './paused-reads.js'
 import { problemJson, problemType, sendProblem } from './problem.js'
 
 export interface Admission {
@@ -78,6 +79,7 @@ const decideRoutes: readonly string[] = ['/v1/decisions', '/fraud/detect']
  */
 export function refuseAtOnce(context: EdgeContext, closing: () => boolean): Refuse {
   const { metrics, inFlight } = context
+  const paused = new PausedReads()
   let refused = 0
   return (request, response) => {
     if (request.method !== 'POST' || !inFlight.full || closing()) return false
@@ -95,6 +97,7 @@ export function refuseAtOnce(context: EdgeContext, closing: () => boolean): Refu
       'retry-after': String(retryAfterSeconds),
     })
     response.end(body)
+    paused.pause(request.socket)
     metrics.answered(route, 429, (performance.now() - startedAt) / 1_000)
     return true
   }

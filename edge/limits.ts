@@ -22,7 +22,7 @@ export interface EdgeLimits {
 }
 
 export const defaultLimits: EdgeLimits = {
-  inFlightMax: 2_000,
+  inFlightMax: 1_000,
   queueMsMax: 100,
   connectionsMax: 4_096,
   headersMsMax: 5_000,

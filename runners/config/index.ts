@@ -49,7 +49,7 @@ export const settings = [
     env: 'WEIR_HTTP_IN_FLIGHT_MAX',
     flag: 'in-flight-max',
     kind: 'number',
-    fallback: 2_000,
+    fallback: 1_000,
     min: 1,
     max: 100_000,
     about: 'requests that may wait for a decision; more are refused with 429',
