@@ -79,9 +79,13 @@ export class Catalogue {
    * Removes manifests that nobody keeps, and after them the segments that no manifest names any more. A crash on the way leaves
    * segments too many, never one too few. Segments of the newest checkpoint's epoch or a later one are left alone: another owner
    * may be writing a checkpoint, whose manifest comes last. While a manifest that cannot be read stays, so do all segments.
-   * @returns the checkpoints that stay, oldest first
+   * @returns the checkpoints that stay, oldest first, and the segments that were there
    */
-  async retain(keep: Retention, nowMs: number): Promise<{ stay: readonly Manifest[]; removed: number }> {
+  async retain(
+    keep: Retention,
+    nowMs: number,
+  ): Promise<{ stay: readonly Manifest[]; removed: number; segments: ReadonlyMap<string, number> }> {
+    const segments = await this.segments()
     const all: (Stored | Unusable)[] = []
     for await (const found of this.newestFirst()) all.push(found)
     const valid = all.filter(found => 'manifest' in found)
@@ -89,24 +93,30 @@ export class Catalogue {
       ({ manifest }, age) => age < keep.countMin || nowMs - Date.parse(manifest.created_at) < keep.youngerThanMs,
     )
     const oldest = kept.at(-1)
-    if (oldest === undefined) return { stay: [], removed: 0 }
+    if (oldest === undefined) return { stay: [], removed: 0, segments }
     // What cannot be read is kept as long as what is beside it.
     const gone = all.filter(found => !kept.some(({ name }) => name === found.name) && found.name < oldest.name)
     await this.store.delete(gone.map(({ name }) => name).sort())
     const removed = gone.length
     const stay = kept.map(({ manifest }) => manifest).reverse()
     // What it names is not known.
-    if (all.some(found => 'error' in found && !gone.includes(found))) return { stay, removed }
+    if (all.some(found => 'error' in found && !gone.includes(found))) return { stay, removed, segments }
     const needed = new Set(
       kept.flatMap(({ manifest }) =>
         liveSegments(manifest.segments, bucketCount(manifest.key_groups)).map(segment => segment.name),
       ),
     )
     const newest = valid[0]!.manifest.epoch
-    const unneeded = [...(await this.segments()).keys()].filter(name => !needed.has(name) && epochOfName(name) < newest)
-    await this.store.delete(unneeded)
-    return { stay, removed }
+    const unneeded = [...segments.keys()].filter(name => !needed.has(name) && epochOfName(name) < newest)
+    await this.store.delete(unneeded.map(name => segmentsOf(this.folder) + name))
+    return { stay, removed, segments }
   }
+}
+
+/** What a checkpoint needs and the store lacks, or has cut short. @param there from `segments` */
+export function lackingOf(manifest: Manifest, there: ReadonlyMap<string, number>): string | undefined {
+  // A store that encrypts has some bytes more.
+  return manifest.segments.find(({ name, bytes }) => (there.get(name) ?? -1) < bytes)?.name
 }
 
 export interface Retention {

@@ -22,7 +22,7 @@ import {
   writeBases,
   writeDeltas,
 } from './build.js'
-import { Catalogue, type Retention } from './catalogue.js'
+import { Catalogue, lackingOf, type Retention } from './catalogue.js'
 import { encodeManifest, type InputPosition, liveSegments, type Manifest, manifestsOf, segmentsOf } from './manifest.js'
 import type { DeltaSpool, SpoolMark } from './spool.js'
 import type { CheckpointStore } from './store.js'
@@ -171,17 +171,18 @@ export class Checkpointer {
     const usable: Manifest[] = []
     for await (const found of this.#catalogue.newestFirst()) {
       if ('error' in found) this.#unusable(found.name, found.error.message)
-      else {
-        // A store that encrypts has some bytes more.
-        const lacking = found.manifest.segments.find(({ name, bytes }) => (there.get(name) ?? -1) < bytes)
-        if (lacking === undefined) usable.push(found.manifest)
-        else this.#unusable(found.name, `segment ${lacking.name} is missing or cut short`)
-      }
+      else if (this.#isWhole(found.name, found.manifest, there)) usable.push(found.manifest)
     }
     this.#previous = usable[0]
     this.#retained = usable.reverse()
     this.#looked = true
     this.#dueAtMs = nowMs
+  }
+
+  #isWhole(name: string, manifest: Manifest, there: ReadonlyMap<string, number>): boolean {
+    const lacking = lackingOf(manifest, there)
+    if (lacking !== undefined) this.#unusable(name, `segment ${lacking} is missing or cut short`)
+    return lacking === undefined
   }
 
   #unusable(name: string, message: string): void {
@@ -218,6 +219,7 @@ export class Checkpointer {
   async #make(moment: Moment): Promise<void> {
     const { store, clock, spool } = this.#options
     const { meta, previous, mark, snapshot } = moment
+    let published: string
     try {
       const written = await this.#segments(moment)
       const manifest = this.#manifestOf(moment, written)
@@ -225,6 +227,7 @@ export class Checkpointer {
       // False: the same checkpoint was made before.
       await store.create(manifestsOf(this.#catalogue.folder) + name, bytes)
       this.#previous = manifest
+      published = name
       this.#options.onEvent({
         kind: 'checkpoint',
         epoch: meta.position.epoch,
@@ -238,8 +241,10 @@ export class Checkpointer {
       await snapshot?.close()
     }
     await spool.release(mark)
-    const { stay, removed } = await this.#catalogue.retain(this.#keep, clock.nowMs())
+    const { stay, removed, segments } = await this.#catalogue.retain(this.#keep, clock.nowMs())
     this.#retained = stay
+    // What it goes on from may have been lost meanwhile; the next one is full then.
+    if (!this.#isWhole(published, this.#previous, segments)) this.#previous = undefined
     if (removed > 0) this.#options.onEvent({ kind: 'checkpoints-removed', count: removed })
   }
 
