@@ -39,7 +39,10 @@ export function logSlotEvent(logger: Logger, event: Exclude<SlotEvent, { readonl
   }
 }
 
-export function logCheckpointEvent(logger: Logger, event: CheckpointEvent): void {
+export function logCheckpointEvent(
+  logger: Logger,
+  event: Exclude<CheckpointEvent, { readonly kind: 'checkpoint-unusable' }>,
+): void {
   switch (event.kind) {
     case 'checkpoint': {
       const { kind, ...figures } = event
@@ -51,9 +54,6 @@ export function logCheckpointEvent(logger: Logger, event: CheckpointEvent): void
         { epoch: event.epoch, reason: event.message },
         'a checkpoint failed; the next is tried when it is due',
       )
-      return
-    case 'checkpoint-unusable':
-      logger.warn({ checkpoint: event.name, reason: event.message }, 'a checkpoint is damaged')
       return
     case 'checkpoints-removed':
       logger.debug({ count: event.count }, 'old checkpoints removed')

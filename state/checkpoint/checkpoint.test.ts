@@ -110,6 +110,7 @@ class Bench {
   readonly objects = new MemoryObjects()
   readonly events: CheckpointEvent[] = []
   readonly dropped: string[] = []
+  kept: readonly Manifest[] = []
   nowMs = 0
   epoch = 0
   backend!: StateBackend
@@ -150,6 +151,9 @@ class Bench {
       keep: { countMin: 2, youngerThanMs: 0 },
       limits,
       onEvent: event => this.events.push(event),
+      onRetained: async kept => {
+        this.kept = kept
+      },
     })
   }
 
@@ -348,7 +352,7 @@ describe('a checkpointer', () => {
       [6, 5],
     )
     assert.deepEqual(
-      b.checkpointer.retained.map(({ epoch }) => epoch),
+      b.kept.map(({ epoch }) => epoch),
       [5, 6],
     )
     const named = new Set(

@@ -57,6 +57,11 @@ export interface CheckpointerOptions {
   readonly keep?: Partial<Retention>
   readonly limits?: Partial<CheckpointLimits>
   readonly onEvent: (event: CheckpointEvent) => void
+  /**
+   * Called after each checkpoint with those that are kept, oldest first: nothing that going on from the first of them needs may
+   * be trimmed, and what lies before may. An error is told as that of a checkpoint.
+   */
+  readonly onRetained?: (kept: readonly Manifest[]) => Promise<void>
 }
 
 export interface CheckpointLimits extends BuildLimits {
@@ -91,7 +96,6 @@ export class Checkpointer {
   /** The newest that can be gone on from; undefined also while it is not known. */
   #previous: Manifest | undefined
   #looked = false
-  #retained: readonly Manifest[] = []
   #dueAtMs: number
   #running: Promise<void> | undefined
   #closed = false
@@ -104,14 +108,6 @@ export class Checkpointer {
     assert(this.#keep.countMin >= 2, 'a checkpoint to fall back on')
     this.#catalogue = new Catalogue(options.store, options.app, options.slot)
     this.#dueAtMs = options.clock.nowMs()
-  }
-
-  /**
-   * Those that are in the store for certain, oldest first, as of the last one made here. Whoever trims a log keeps what going on
-   * from the first of them needs; with none, nothing may be trimmed.
-   */
-  get retained(): readonly Manifest[] {
-    return this.#retained
   }
 
   /**
@@ -174,7 +170,6 @@ export class Checkpointer {
       else if (this.#isWhole(found.name, found.manifest, there)) usable.push(found.manifest)
     }
     this.#previous = usable[0]
-    this.#retained = usable.reverse()
     this.#looked = true
     this.#dueAtMs = nowMs
   }
@@ -242,7 +237,7 @@ export class Checkpointer {
     }
     await spool.release(mark)
     const { stay, removed, segments } = await this.#catalogue.retain(this.#keep, clock.nowMs())
-    this.#retained = stay
+    if (stay.length > 0) await this.#options.onRetained?.(stay)
     // What it goes on from may have been lost meanwhile; the next one is full then.
     if (!this.#isWhole(published, this.#previous, segments)) this.#previous = undefined
     if (removed > 0) this.#options.onEvent({ kind: 'checkpoints-removed', count: removed })
