@@ -22,6 +22,10 @@ const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb
     summary: 'creates and verifies the Kafka topics of a deployment',
     load: async () => (await import('./topics.js')).topicsVerb,
   },
+  checkpoint: {
+    summary: 'lists, verifies and restores checkpoints of state',
+    load: async () => (await import('./checkpoint.js')).checkpointVerb,
+  },
   replay: {
     summary: 'backtest: run the topology over a file',
     load: async () => (await import('./replay.js')).replayVerb,

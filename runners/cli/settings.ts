@@ -4,7 +4,7 @@ import { WeirClient } from '../client/index.js'
 import { type Config, loadConfig, numberOf, optionalTextOf, settings, textOf } from '../config/index.js'
 import { type OptionTable, text, type Values } from './verb.js'
 
-const embedded = settings.filter(setting => !('kafka' in setting))
+const embedded = settings.filter(setting => !('kafka' in setting) && !('worker' in setting))
 
 const flagsOf = (rows: readonly { readonly flag: string }[]): OptionTable => ({
   config: { type: 'string' },
@@ -21,6 +21,8 @@ export const settingHelp: string = helpOf(embedded)
 /** The same for verbs that speak to Kafka. */
 export const kafkaFlags: OptionTable = flagsOf(settings)
 export const kafkaHelp: string = helpOf(settings.filter(setting => 'kafka' in setting))
+
+export const checkpointHelp: string = helpOf(settings.filter(setting => 'worker' in setting))
 
 /** The same for clients of Kafka. */
 export const kafkaClientFlags: OptionTable = flagsOf(

@@ -1,6 +1,7 @@
 /** What a slot tells, in the words of the log: the same in every verb that runs slots. */
 import type { Logger } from '../../edge/index.js'
 import { assertNever } from '../../kernel/index.js'
+import type { CheckpointEvent } from '../../state/index.js'
 import type { SlotEvent } from '../slot/index.js'
 
 /** Places and codes, never what a step said: its text may name a customer. */
@@ -17,6 +18,45 @@ export function logSlotEvent(logger: Logger, event: Exclude<SlotEvent, { readonl
       return
     case 'held-back':
       logger.warn({ rows: event.rows }, 'too many rows are under way through other slots; new records wait')
+      return
+    case 'restoring':
+      logger.info(
+        { epoch: event.epoch, bytes: event.bytes, of_bytes: event.ofBytes },
+        'restoring state from a checkpoint',
+      )
+      return
+    case 'restored':
+      logger.info({ epoch: event.epoch }, 'state restored from a checkpoint')
+      return
+    case 'checkpoint-unusable':
+      logger.warn(
+        { checkpoint: event.name, reason: event.message },
+        'a checkpoint cannot be used; an older one is tried',
+      )
+      return
+    default:
+      assertNever(event)
+  }
+}
+
+export function logCheckpointEvent(
+  logger: Logger,
+  event: Exclude<CheckpointEvent, { readonly kind: 'checkpoint-unusable' }>,
+): void {
+  switch (event.kind) {
+    case 'checkpoint': {
+      const { kind, ...figures } = event
+      logger.info(figures, 'checkpoint')
+      return
+    }
+    case 'checkpoint-failed':
+      logger.warn(
+        { epoch: event.epoch, reason: event.message },
+        'a checkpoint failed; the next is tried when it is due',
+      )
+      return
+    case 'checkpoints-removed':
+      logger.debug({ count: event.count }, 'old checkpoints removed')
       return
     default:
       assertNever(event)

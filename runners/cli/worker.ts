@@ -1,9 +1,16 @@
 import { createLogger, type Logger } from '../../edge/index.js'
-import { assertNever, systemClock } from '../../kernel/index.js'
-import { numberOf, optionalTextOf, textOf } from '../config/index.js'
-import { kafkaAccess, registryAccess, StartingWorker, serveHealth, type WorkerEvent } from '../worker/index.js'
-import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
-import { logSlotEvent } from './slot-log.js'
+import { assertNever, systemClock, WeirError } from '../../kernel/index.js'
+import { type Config, durationOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
+import {
+  type CheckpointJob,
+  kafkaAccess,
+  registryAccess,
+  StartingWorker,
+  serveHealth,
+  type WorkerEvent,
+} from '../worker/index.js'
+import { checkpointHelp, configOf, kafkaFlags, kafkaHelp } from './settings.js'
+import { logCheckpointEvent, logSlotEvent } from './slot-log.js'
 import { parseFlags, text, type Verb, wholeNumber } from './verb.js'
 
 const help = `usage: weir worker [flags]
@@ -16,6 +23,7 @@ for each process; its loss loses nothing. While Kafka or the schema registry doe
   --port N            also serves /healthz, /readyz and /metrics there; without it no port is opened
   --app NAME          name of the deployment (WEIR_APP)
   --model, --rules, --features, --cache-mb, --card-key   as for weir up
+${checkpointHelp}
 ${kafkaHelp}
 
 example:
@@ -46,6 +54,7 @@ export const workerVerb: Verb = {
       features: optionalTextOf(config, 'features'),
       cardKey: textOf(config, 'card_key'),
       cacheMb: numberOf(config, 'cache_mb'),
+      checkpoints: checkpointsOf(config),
       threads,
       clock: systemClock,
       onEvent: event => logEvent(logger, event),
@@ -64,6 +73,14 @@ export const workerVerb: Verb = {
     }
     return 0
   },
+}
+
+function checkpointsOf(config: Config): CheckpointJob | undefined {
+  const directory = optionalTextOf(config, 'checkpoints.store')
+  if (directory === undefined) return undefined
+  const everyMs = durationOf(config, 'checkpoints.every')
+  if (!Number.isFinite(everyMs)) throw new WeirError('USAGE', 'checkpoints.every is a time, not forever')
+  return { directory, everyMs, keep: numberOf(config, 'checkpoints.keep') }
 }
 
 /** Places and codes, never what a step said: its text may name a customer. */
@@ -104,6 +121,14 @@ function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
       return
     case 'replies-lost':
       logger.warn({ slot, replies: event.count, reason: event.message }, 'edges were not told; they answer 202')
+      return
+    case 'spool-dropped':
+      logger.warn({ slot, reason: event.reason }, 'the next checkpoint is a full one')
+      return
+    case 'checkpoint':
+    case 'checkpoint-failed':
+    case 'checkpoints-removed':
+      logCheckpointEvent(logger.child({ slot }), event)
       return
     case 'failed':
       logger.warn({ slot, code: event.code }, 'the slot failed and begins anew from the committed position')

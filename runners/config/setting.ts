@@ -12,5 +12,7 @@ export interface Setting {
   readonly secret?: true
   /** Only verbs that speak to Kafka take it as a flag. */
   readonly kafka?: true
+  /** Only workers heed it. */
+  readonly worker?: true
   readonly about: string
 }

@@ -239,6 +239,11 @@ function inWords(event: SlotEvent): string {
       return `epoch ${event.epoch}: the model failed on ${event.rows} rows, whose decisions are degraded: ${event.message}`
     case 'held-back':
       return `${event.rows} rows are under way through other slots: new records wait`
+    case 'restoring':
+    case 'restored':
+      return `state comes from the checkpoint of epoch ${event.epoch}`
+    case 'checkpoint-unusable':
+      return `the checkpoint ${event.name} cannot be used: ${event.message}`
     default:
       return assertNever(event)
   }

@@ -12,6 +12,7 @@ export {
   type CommittedEpoch,
   type CrashPoint,
   defaultLimits,
+  type SlotCheckpoints,
   type SlotEvent,
   type SlotLimits,
   type SlotOptions,

@@ -3,7 +3,7 @@ import type { Clock, DurationMs } from '../../kernel/index.js'
 import type { Log } from '../../log/index.js'
 import type { Row } from '../../operators/index.js'
 import type { Model } from '../../scoring/index.js'
-import type { StateStore } from '../../state/index.js'
+import type { Catalogue, Checkpointer, StateBackend, StateStore } from '../../state/index.js'
 import type { EgressStamp, Plan } from '../../topology/index.js'
 import type { DeadLetterFormat, SinkWriter } from './egress.js'
 import type { DeadLetter } from './intake.js'
@@ -74,11 +74,21 @@ export type CrashPoint =
   | 'serialised'
   | 'written-back'
 
+/** Checkpoints of the slot's store: made beside its epochs, and restored when the store is lost or far behind. */
+export interface SlotCheckpoints {
+  readonly catalogue: Catalogue
+  readonly checkpointer: Checkpointer
+  /** That of the store, with the store's namespace. */
+  readonly backend: StateBackend
+  readonly namespace?: Uint8Array
+}
+
 export interface SlotOptions {
   readonly plan: Plan
   readonly slot: number
   readonly log: Log
   readonly store: StateStore
+  readonly checkpoints?: SlotCheckpoints
   readonly models: ReadonlyMap<string, Model>
   readonly clock: Clock
   readonly limits?: Partial<SlotLimits>
@@ -99,6 +109,11 @@ export interface SlotOptions {
 export type SlotEvent =
   | { readonly kind: 'recovering'; readonly reason: string }
   | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
+  /** The store is filled from a checkpoint; told at each tenth. */
+  | { readonly kind: 'restoring'; readonly epoch: number; readonly bytes: number; readonly ofBytes: number }
+  | { readonly kind: 'restored'; readonly epoch: number }
+  /** The next older one is tried. No name: the checkpoint store does not answer, and the slot goes on without. */
+  | { readonly kind: 'checkpoint-unusable'; readonly name: string; readonly message: string }
   | { readonly kind: 'excluded'; readonly position: string; readonly step: string; readonly message: string }
   /** Too many rows are under way through other slots: only they are read until some are back. */
   | { readonly kind: 'held-back'; readonly rows: number }

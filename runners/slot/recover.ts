@@ -35,6 +35,7 @@ import type { SlotLimits, SlotOptions } from './options.js'
 import type { Phases } from './phases.js'
 import { Pipeline } from './pipeline.js'
 import { resolveRecovery } from './recovery.js'
+import { restoreNearer } from './restoring.js'
 import { positionKey } from './rows.js'
 import { advance, type Folding, partitionKey, type Running, writeBack } from './running.js'
 
@@ -61,6 +62,7 @@ export async function recover(options: SlotOptions, limits: SlotLimits, phases: 
   let reader: LogReader | undefined
   try {
     options.crashAt?.('fenced')
+    await restoreNearer(options)
     const from = await startOf(options, committer)
     await checkInputs(options, from.positions)
     if (from.discardStore) await store.reset()

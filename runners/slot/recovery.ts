@@ -6,6 +6,7 @@
  * kept as it is, and the slot stays down.
  */
 import type { StatePosition } from '../../state/index.js'
+import { whyUnusable } from './nearer.js'
 
 export interface RecoveryFacts {
   /** undefined: the journal is empty. */
@@ -58,7 +59,15 @@ export function resolveRecovery(facts: RecoveryFacts): RecoveryDecision {
     }
   }
   const whole = journal.firstEpoch === 0
-  const unusable = whyUnusable(facts, journal.lastEpoch)
+  const unusable =
+    store === undefined
+      ? 'the store is empty'
+      : whyUnusable(
+          'the store',
+          store,
+          { lastEpoch: journal.lastEpoch, hash: facts.journaledStore?.hash },
+          facts.fingerprint,
+        )
   if (unusable === undefined) {
     const fromEpoch = store!.epoch
     if (facts.journaledStore?.names === 'every position') return { kind: 'continue', fromEpoch, readFrom: 'store' }
@@ -71,18 +80,4 @@ export function resolveRecovery(facts: RecoveryFacts): RecoveryDecision {
     code: 'HISTORY_TRIMMED',
     reason: `the journal begins with epoch ${journal.firstEpoch}, and ${because}`,
   }
-}
-
-/** @returns undefined when the store can be gone on from */
-function whyUnusable(facts: RecoveryFacts, lastEpoch: number): string | undefined {
-  const { store } = facts
-  if (store === undefined) return 'the store is empty'
-  if (store.fingerprint !== facts.fingerprint) return 'the store is of another topology'
-  if (store.epoch > lastEpoch) return `the store reflects epoch ${store.epoch}, ahead of the journal`
-  if (facts.journaledStore === undefined)
-    return `the journal has no record of epoch ${store.epoch} where the store says`
-  if (facts.journaledStore.hash !== store.journalHash) {
-    return `the store's hash of epoch ${store.epoch} is not the journal's`
-  }
-  return undefined
 }

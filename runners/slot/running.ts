@@ -80,7 +80,7 @@ export function advance(
 
 /** Writes what changed, with the epoch that it then reflects (I2). @throws WeirError BACKEND_FAILED; discard then */
 export async function writeBack(running: Folding, options: SlotOptions): Promise<void> {
-  const { store, plan, syncState, crashAt } = options
+  const { store, plan, syncState, checkpoints, crashAt } = options
   const { epoch, hash, journalAt } = running
   const pending = store.serialise()
   crashAt?.('serialised')
@@ -97,4 +97,5 @@ export async function writeBack(running: Folding, options: SlotOptions): Promise
   running.epochsSinceWriteBack = 0
   store.evict()
   crashAt?.('written-back')
+  if (running.reflected !== undefined) await checkpoints?.checkpointer.afterWriteBack(running.reflected.positions)
 }

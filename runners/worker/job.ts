@@ -31,8 +31,18 @@ export interface WorkerJob {
   readonly cardKey: string
   /** For each slot. */
   readonly cacheMb: number
+  readonly checkpoints: CheckpointJob | undefined
   /** Without one, decisions are written as JSON, and framed Avro ends in the dead letters. */
   readonly registry: RegistryAccess | undefined
+}
+
+/** Where a slot's checkpoints go, and how often. */
+export interface CheckpointJob {
+  /** The same for all workers. */
+  readonly directory: string
+  readonly everyMs: number
+  /** The newest so many, of each slot. */
+  readonly keep: number
 }
 
 export interface RegistryAccess {

@@ -16,11 +16,11 @@ import {
   seconds,
   WeirError,
 } from '../../kernel/index.js'
-import { type LogReader, offset } from '../../log/index.js'
+import { type LogReader, type LogTrimmer, offset } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import type { WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
-import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
+import { type CheckpointEvent, keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
@@ -36,6 +36,7 @@ import {
   type SlotEvent,
 } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
+import { type HostedCheckpoints, withCheckpoints } from './checkpoints.js'
 import type { WorkerJob } from './job.js'
 import { SlotLog } from './slot-log.js'
 
@@ -82,6 +83,9 @@ export interface SlotStatus {
 
 export type HostEvent =
   | SlotEvent
+  | CheckpointEvent
+  /** What changed since the last checkpoint is no longer known: the next one is full. */
+  | { readonly kind: 'spool-dropped'; readonly reason: string }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
   /** Whether the schema registry answers; records wait while it does not. */
   | { readonly kind: 'registry'; readonly answers: boolean }
@@ -163,7 +167,9 @@ export class SlotHost {
           partitions: await kafka.partitionCount(repliesTopic),
           repeatsTopic: repeatsTopicOf(this.#job.app),
         })
-        await this.#step(log, backend, replies, onProgress)
+        await this.#withCheckpoints(directory, backend, kafka, checkpoints =>
+          this.#step(log, backend, checkpoints, replies, onProgress),
+        )
         await replies.close(repliesMsMax)
       } finally {
         await log.close()
@@ -183,12 +189,32 @@ export class SlotHost {
     })
   }
 
-  async #step(log: SlotLog, backend: StateBackend, replies: ReplySender, onProgress: () => void): Promise<void> {
+  #withCheckpoints(
+    directory: string,
+    backend: StateBackend,
+    log: LogTrimmer,
+    work: (checkpoints: HostedCheckpoints | undefined) => Promise<void>,
+  ): Promise<void> {
+    const { checkpoints: job, app } = this.#job
+    if (job === undefined) return work(undefined)
+    const { clock, onEvent } = this.#io
+    const parts = { job, app, slot: this.#number, spoolDirectory: `${directory}.spool`, backend, log, clock, onEvent }
+    return withCheckpoints(parts, work)
+  }
+
+  async #step(
+    log: SlotLog,
+    backend: StateBackend,
+    checkpoints: HostedCheckpoints | undefined,
+    replies: ReplySender,
+    onProgress: () => void,
+  ): Promise<void> {
     const genesis = await this.#genesis(log)
     const store = await StateStore.open({
       backend,
       keyGroups: genesis.key_groups,
       cacheBytesMax: this.#job.cacheMb * (1 << 20),
+      ...(checkpoints && { spool: checkpoints.spool }),
     })
     await this.#checkBeginning(log, store)
     const slot = new Slot({
@@ -196,6 +222,7 @@ export class SlotHost {
       slot: this.#number,
       log,
       store,
+      ...(checkpoints && { checkpoints }),
       models: this.#models,
       clock: this.#io.clock,
       // The journal is in Kafka: what a power cut takes from the store is folded again.

@@ -2,7 +2,16 @@
 import { type DurationMs, type EventTimeMs, millis } from '../../../kernel/index.js'
 import type { Log } from '../../../log/index.js'
 import { type Faults, MemoryDisk, MemoryLog, noFaults } from '../../../log/memory/index.js'
-import { intCodec, MemoryDisk as StateDisk, StateStore, type ValueState } from '../../../state/index.js'
+import {
+  Catalogue,
+  Checkpointer,
+  DeltaSpool,
+  intCodec,
+  type MemoryObjects,
+  MemoryDisk as StateDisk,
+  StateStore,
+  type ValueState,
+} from '../../../state/index.js'
 import { compile, json, toJson, topology } from '../../../topology/index.js'
 import type { EpochRecord, GenesisRecord } from '../journal.js'
 import type { SlotLimits } from '../options.js'
@@ -41,6 +50,17 @@ function counting() {
   return compile(app.graph)
 }
 
+/** What outlives a slot that makes checkpoints after each write-back. */
+export interface KeptCheckpoints {
+  readonly objects: MemoryObjects
+  readonly spoolDirectory: string
+  /** Kinds of events, and why spools were dropped. */
+  readonly told: string[]
+  /** Of the last slot that was opened with it. */
+  checkpointer?: Checkpointer
+  spool?: DeltaSpool
+}
+
 export const journal = { topic: 'weir.counting.epochs', partition: 0 }
 
 export class Bench {
@@ -68,9 +88,30 @@ export class Bench {
     limits: Partial<SlotLimits> = {},
     state = new StateDisk(),
     log: Log = new MemoryLog(this.disk, { clock: this.clock, faults: { ...noFaults, ...faults } }),
+    kept?: KeptCheckpoints,
   ): Promise<Slot> {
-    const store = await StateStore.open({ backend: state.open(), keyGroups: 4 })
+    const backend = state.open()
+    const spool =
+      kept && (await DeltaSpool.open({ directory: kept.spoolDirectory, onDropped: reason => kept.told.push(reason) }))
+    const store = await StateStore.open({ backend, keyGroups: 4, ...(spool && { spool }) })
+    const checkpoints = kept &&
+      spool && {
+        backend,
+        catalogue: new Catalogue(kept.objects.open(), 'counting', 0),
+        checkpointer: new Checkpointer({
+          store: kept.objects.open(),
+          app: 'counting',
+          slot: 0,
+          backend,
+          spool,
+          clock: this.clock,
+          everyMs: 0,
+          onEvent: event => kept.told.push(event.kind),
+        }),
+      }
+    if (kept && checkpoints) Object.assign(kept, { checkpointer: checkpoints.checkpointer, spool })
     return new Slot({
+      ...(checkpoints && { checkpoints, onEvent: event => kept.told.push(event.kind) }),
       plan: counting(),
       slot: 0,
       log,

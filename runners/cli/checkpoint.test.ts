@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { systemClock } from '../../kernel/index.js'
+import {
+  Checkpointer,
+  DeltaSpool,
+  MemoryDisk,
+  openDirectoryStore,
+  openRocksDb,
+  StateStore,
+  stringCodec,
+} from '../../state/index.js'
+import { checkpointVerb } from './checkpoint.js'
+
+let root: string
+let store: string
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'weir-checkpoint-verb-'))
+  store = join(root, 'store')
+  await makeCheckpoints()
+})
+after(() => rm(root, { recursive: true }))
+
+/** Of two epochs. */
+async function makeCheckpoints(): Promise<void> {
+  const backend = new MemoryDisk().open()
+  const spool = await DeltaSpool.open({ directory: join(root, 'spool'), onDropped: assert.fail })
+  const state = await StateStore.open({ backend, keyGroups: 8, spool })
+  const step = state.step('step')
+  const value = step.value('value', stringCodec)
+  const checkpoints = await openDirectoryStore(store)
+  const checkpointer = new Checkpointer({
+    store: checkpoints,
+    app: 'fraud',
+    slot: 2,
+    backend,
+    spool,
+    clock: systemClock,
+    everyMs: 0,
+    onEvent: event => assert.equal(event.kind, 'checkpoint'),
+  })
+  for (const epoch of [1, 1, 2]) {
+    await step.prefetch(['key'])
+    step.beginCall()
+    step.enter('key')
+    value.set(`of ${epoch}`)
+    step.endCall()
+    await state.write(state.serialise(), { epoch, journalHash: `h${epoch}`, fingerprint: 'f' }, { sync: false })
+    await checkpointer.afterWriteBack([])
+    await checkpointer.idle()
+  }
+  await spool.close()
+  await checkpoints.close()
+}
+
+async function weir(...args: string[]): Promise<{ code: number; out: string }> {
+  let out = ''
+  const io = {
+    out: (line: string) => {
+      out += line
+    },
+    err: assert.fail,
+    write: async () => assert.fail(),
+    interactive: false,
+    signal: new AbortController().signal,
+  }
+  return { code: await checkpointVerb.run(args, io), out }
+}
+
+test('lists and inspects', async () => {
+  const { code, out } = await weir('list', '--store', store)
+  assert.equal(code, 0)
+  assert.match(out, /^slot 2 {2}epoch 2 .* bytes in 2 segments\nslot 2 {2}epoch 1 .* bytes in 1 segments\n$/)
+  assert.equal(JSON.parse((await weir('inspect', '--store', store)).out).epoch, 2)
+  assert.equal(JSON.parse((await weir('inspect', '--store', store, '--epoch', '1')).out).journal_hash, 'h1')
+  assert.equal((await weir('list', '--store', store, '--app', 'other')).out, '')
+})
+
+test('restores into a directory that holds nothing', async () => {
+  const to = join(root, 'restored')
+  await weir('restore', '--store', store, '--slot', '2', '--epoch', '1', '--to', to)
+  const backend = await openRocksDb(to)
+  const state = await StateStore.open({ backend, keyGroups: 8 })
+  assert.deepEqual(state.reflects, { epoch: 1, journalHash: 'h1', fingerprint: 'f' })
+  const step = state.step('step')
+  const value = step.value('value', stringCodec)
+  await step.prefetch(['key'])
+  step.beginCall()
+  step.enter('key')
+  assert.equal(value.get(), 'of 1')
+  await backend.close()
+  await assert.rejects(weir('restore', '--store', store, '--to', to), { code: 'OUTPUT_UNWRITABLE' })
+})
+
+test('verifies, and says which is damaged', async () => {
+  assert.equal((await weir('verify', '--store', store)).code, 0)
+  const folder = join(store, 'fraud/2/segments')
+  const delta = join(folder, (await readdir(folder)).sort().at(-1)!)
+  const bytes = await readFile(delta)
+  await writeFile(delta, bytes.subarray(1))
+  const { code, out } = await weir('verify', '--store', store)
+  assert.equal(code, 1)
+  assert.match(out, /^slot 2 {2}epoch 2 {2}CHECKPOINT_CORRUPT: .*\nslot 2 {2}epoch 1 .* whole, 1 operations\n$/)
+  await writeFile(delta, bytes)
+})
+
+test('refuses what it cannot make sense of', async () => {
+  for (const args of [
+    ['list'],
+    ['list', '--store', 'no-such-directory'],
+    ['burn', '--store', store],
+    [],
+    ['restore', '--store', store],
+    ['list', '--store', store, '--to', 'x'],
+  ]) {
+    await assert.rejects(weir(...args), { code: 'USAGE' }, args.join(' '))
+  }
+  await assert.rejects(weir('inspect', '--store', store, '--epoch', '9'), { code: 'CHECKPOINT_CORRUPT' })
+})

@@ -1,0 +1,172 @@
+import { existsSync } from 'node:fs'
+import { WeirError } from '../../kernel/index.js'
+import {
+  Catalogue,
+  type CheckpointStore,
+  type Manifest,
+  openDirectoryStore,
+  openRocksDb,
+  restore,
+  StateStore,
+  type Stored,
+  type Unusable,
+  verify,
+} from '../../state/index.js'
+import { optionalTextOf, textOf } from '../config/index.js'
+import { configOf } from './settings.js'
+import { parseArguments, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
+
+const help = `usage: weir checkpoint list|inspect|verify|restore --store DIR [flags]
+
+Looks at the checkpoints that workers have made; none of it disturbs a worker.
+
+  list       one line each: slot, epoch, when, bytes, or what is wrong with it
+  inspect    the manifest of one as JSON
+  verify     reads all bytes of all of them (or of one); exit code 1 when one is damaged
+  restore    makes the state of one in a new directory, --to; a worker takes it up as DATA_DIR/slot-N
+
+  --store DIR         default that of the configuration (WEIR_CHECKPOINTS_STORE)
+  --app NAME          name of the deployment (WEIR_APP)
+  --slot N            of this slot alone; inspect and restore need it where there are several
+  --epoch N           this one; inspect and restore take the newest without it
+  --to DIR            for restore
+  --config FILE       default weir.config.yaml where it exists
+
+example:
+  npx --no-install weir checkpoint verify --store /mnt/checkpoints
+`
+
+const actions = ['list', 'inspect', 'verify', 'restore'] as const
+type Action = (typeof actions)[number]
+
+interface Found {
+  readonly catalogue: Catalogue
+  readonly slot: number
+  readonly stored: Stored | Unusable
+}
+
+export const checkpointVerb: Verb = {
+  name: 'checkpoint',
+  help,
+  run: async (args, io) => {
+    const { values, operands } = parseArguments(
+      args,
+      {
+        config: { type: 'string' },
+        store: { type: 'string' },
+        app: { type: 'string' },
+        slot: { type: 'string' },
+        epoch: { type: 'string' },
+        to: { type: 'string' },
+      },
+      ['list, inspect, verify or restore'],
+    )
+    const action = actions.find(name => name === operands[0])
+    if (action === undefined) throw new WeirError('USAGE', `'${operands[0]}' is none of ${actions.join(', ')}`)
+    const to = text(values, 'to')
+    if ((action === 'restore') !== (to !== undefined))
+      throw new WeirError('USAGE', '--to belongs to restore, which needs it')
+    const config = configOf({ ...(values.config !== undefined && { config: values.config }) })
+    const directory = text(values, 'store') ?? optionalTextOf(config, 'checkpoints.store')
+    if (directory === undefined) throw new WeirError('USAGE', '--store is missing')
+    // Opening makes it: a name that is misspelt is not to look like a store without checkpoints.
+    if (!existsSync(directory)) throw new WeirError('USAGE', `there is no directory ${directory}`)
+    const store = await openDirectoryStore(directory)
+    try {
+      return await run(action, await find(store, text(values, 'app') ?? textOf(config, 'app'), values), to, io)
+    } finally {
+      await store.close()
+    }
+  },
+}
+
+async function run(action: Action, found: readonly Found[], to: string | undefined, io: VerbIo): Promise<number> {
+  switch (action) {
+    case 'list':
+      for (const each of found) io.out(`${lineOf(each)}\n`)
+      return 0
+    case 'verify':
+      return await verifyAll(found, io)
+    case 'inspect':
+      io.out(`${JSON.stringify(newestOf(found).manifest, undefined, 1)}\n`)
+      return 0
+    case 'restore':
+      await restoreTo(newestOf(found), to!)
+      io.out(`restored to ${to}\n`)
+      return 0
+  }
+}
+
+/** Newest first, slot by slot. */
+async function find(store: CheckpointStore, app: string, values: Values): Promise<Found[]> {
+  const number = (name: string): number | undefined =>
+    text(values, name) === undefined
+      ? undefined
+      : wholeNumber(values, name, { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: 0 })
+  const slot = number('slot')
+  const epoch = number('epoch')
+  const slots = new Set<number>()
+  for await (const { name } of store.list(`${app}/`)) {
+    const [, of] = new RegExp(`^${app.replaceAll('.', '\\.')}/(\\d+)/manifests/`).exec(name) ?? []
+    if (of !== undefined && (slot === undefined || slot === Number(of))) slots.add(Number(of))
+  }
+  const found: Found[] = []
+  for (const slot of [...slots].sort((a, b) => a - b)) {
+    const catalogue = new Catalogue(store, app, slot)
+    for await (const stored of catalogue.newestFirst()) {
+      if (epoch === undefined || epoch === epochOf(stored)) found.push({ catalogue, slot, stored })
+    }
+  }
+  return found
+}
+
+const epochOf = (stored: Stored | Unusable): number =>
+  'manifest' in stored ? stored.manifest.epoch : Number(/\/(\d+)-[^/]*$/.exec(stored.name)?.[1])
+
+const bytesOf = ({ segments }: Manifest): number => segments.reduce((sum, { bytes }) => sum + bytes, 0)
+
+function lineOf({ slot, stored }: Found): string {
+  const what = `slot ${slot}  epoch ${epochOf(stored)}`
+  if ('error' in stored) return `${what}  ${stored.error.message}`
+  const { created_at, segments } = stored.manifest
+  return `${what}  ${created_at}  ${bytesOf(stored.manifest)} bytes in ${segments.length} segments`
+}
+
+async function verifyAll(found: readonly Found[], io: VerbIo): Promise<number> {
+  let bad = 0
+  for (const each of found) {
+    const { catalogue, stored } = each
+    try {
+      if ('error' in stored) throw stored.error
+      const { operations } = await verify(catalogue, stored.manifest)
+      io.out(`${lineOf(each)}  whole, ${operations} operations\n`)
+    } catch (error) {
+      if (!(error instanceof WeirError) || error.code === 'CHECKPOINT_STORE_FAILED') throw error
+      bad++
+      io.out(`slot ${each.slot}  epoch ${epochOf(stored)}  ${error.message}\n`)
+    }
+  }
+  return bad === 0 ? 0 : 1
+}
+
+/** @throws WeirError CHECKPOINT_CORRUPT where there is none, USAGE where it is not clear which */
+function newestOf(found: readonly Found[]): { readonly catalogue: Catalogue; readonly manifest: Manifest } {
+  if (new Set(found.map(({ slot }) => slot)).size > 1)
+    throw new WeirError('USAGE', 'there are several slots: name one with --slot')
+  for (const { catalogue, stored } of found) if ('manifest' in stored) return { catalogue, manifest: stored.manifest }
+  throw new WeirError('CHECKPOINT_CORRUPT', found.length === 0 ? 'there is no such checkpoint' : 'none can be read')
+}
+
+/** @throws WeirError OUTPUT_UNWRITABLE where there is state already */
+async function restoreTo({ catalogue, manifest }: ReturnType<typeof newestOf>, directory: string): Promise<void> {
+  const backend = await openRocksDb(directory)
+  try {
+    const store = await StateStore.open({ backend, keyGroups: manifest.key_groups })
+    if (store.reflects !== undefined) {
+      throw new WeirError('OUTPUT_UNWRITABLE', `${directory} holds state of epoch ${store.reflects.epoch} already`)
+    }
+    await restore(catalogue, manifest, { backend })
+  } finally {
+    await backend.close()
+  }
+}

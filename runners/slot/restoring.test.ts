@@ -1,0 +1,168 @@
+/** A slot that lost its disk, or was away for long, goes on from a checkpoint. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { offset } from '../../log/index.js'
+import { Catalogue, MemoryObjects, MemoryDisk as StateDisk } from '../../state/index.js'
+import type { Slot } from './slot.js'
+import { Bench, drain, journal, type KeptCheckpoints } from './testing/bench.js'
+
+describe('a slot with checkpoints', () => {
+  let root: string
+  let spools = 0
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), 'weir-restoring-'))
+  })
+  const machines: KeptCheckpoints[] = []
+  after(async () => {
+    for (const { spool } of machines) await spool?.close()
+    await rm(root, { recursive: true })
+  })
+
+  const machine = (objects: MemoryObjects): KeptCheckpoints => {
+    const kept = { objects, spoolDirectory: join(root, String(spools++)), told: [] }
+    machines.push(kept)
+    return kept
+  }
+  /** The process of before is gone, and what it told. */
+  const restarted = async (kept: KeptCheckpoints): Promise<KeptCheckpoints> => {
+    await kept.checkpointer?.close()
+    await kept.spool?.close()
+    kept.told.length = 0
+    return kept
+  }
+  const slotOn = (bench: Bench, kept: KeptCheckpoints, state: StateDisk): Promise<Slot> =>
+    bench.slot({}, { epochRecordsMax: 1, epochsPerWriteBackMax: 2 }, state, undefined, kept)
+
+  /** Twenty epochs of one record; killed. */
+  async function history(): Promise<{ bench: Bench; kept: KeptCheckpoints; state: StateDisk }> {
+    const bench = new Bench()
+    const kept = machine(new MemoryObjects())
+    const state = new StateDisk()
+    const slot = await slotOn(bench, kept, state)
+    await slot.start()
+    for (let i = 0; i < 20; i += 4) {
+      await bench.send(Array.from({ length: 4 }, (_, j) => `r${i + j}`))
+      await drain(slot)
+      await kept.checkpointer!.idle()
+    }
+    state.crash(state.unsynced)
+    assert.ok(kept.told.filter(kind => kind === 'checkpoint').length >= 3)
+    return { bench, kept, state }
+  }
+
+  /** Journal and inputs begin where the oldest checkpoint that is kept goes on. */
+  async function trim(bench: Bench, objects: MemoryObjects): Promise<void> {
+    let oldest: { journal: number; inputs: readonly { topic: string; partition: number; offset: string }[] } | undefined
+    for await (const found of new Catalogue(objects.open(), 'counting', 0).newestFirst()) {
+      if ('manifest' in found) oldest = { journal: found.manifest.resume!.offset, inputs: found.manifest.inputs }
+    }
+    await bench.log.trim({ ...journal, offset: offset(oldest!.journal) })
+    for (const at of oldest!.inputs) await bench.log.trim({ ...at, offset: offset(BigInt(at.offset)) })
+  }
+
+  async function goesOn(bench: Bench, slot: Slot): Promise<void> {
+    await bench.send(['next'])
+    await drain(slot)
+    assert.equal((await bench.counted()).at(-1), 'next=21')
+    assert.equal(slot.counts.get('records'), 21)
+  }
+
+  it('loses its disk and the head of the journal, and goes on as if it had not', async () => {
+    const { bench, kept } = await history()
+    await trim(bench, kept.objects)
+    const other = machine(kept.objects)
+    const slot = await slotOn(bench, other, new StateDisk())
+    await slot.start()
+    assert.ok(other.told.includes('restored'))
+    await goesOn(bench, slot)
+  })
+
+  it('keeps its store where that is as near', async () => {
+    const { bench, kept, state } = await history()
+    const again = await restarted(kept)
+    const slot = await slotOn(bench, again, state)
+    await slot.start()
+    assert.ok(!again.told.includes('restored'))
+    await goesOn(bench, slot)
+  })
+
+  it('leaves a store that is far behind for a checkpoint that another has made', async () => {
+    const { bench, kept, state } = await history()
+    const other = machine(kept.objects)
+    const slot = await slotOn(bench, other, new StateDisk())
+    await slot.start()
+    await bench.send(Array.from({ length: 200 }, (_, i) => `s${i}`))
+    await drain(slot)
+    await other.checkpointer!.idle()
+    await bench.send(Array.from({ length: 4 }, (_, i) => `t${i}`))
+    await drain(slot)
+    await other.checkpointer!.idle()
+    const back = await restarted(kept)
+    const first = await slotOn(bench, back, state)
+    await first.start()
+    assert.ok(back.told.includes('restored'))
+    await bench.send(['next'])
+    await drain(first)
+    assert.equal((await bench.counted()).at(-1), 'next=225')
+  })
+
+  it('takes the one before when the newest is damaged, and says so', async () => {
+    const { bench, kept } = await history()
+    await trim(bench, kept.objects)
+    const newest = [...kept.objects.objects.keys()]
+      .filter(name => name.includes('/manifests/'))
+      .sort()
+      .at(-1)!
+    kept.objects.objects.get(newest)![5]! ^= 1
+    const other = machine(kept.objects)
+    const slot = await slotOn(bench, other, new StateDisk())
+    await slot.start()
+    assert.deepEqual(
+      other.told.filter(kind => kind === 'checkpoint-unusable' || kind === 'restored'),
+      ['checkpoint-unusable', 'restored'],
+    )
+    await goesOn(bench, slot)
+  })
+
+  it('does not empty a store for a checkpoint that turns out damaged', async () => {
+    const { bench, kept, state } = await history()
+    const other = machine(kept.objects)
+    const slot = await slotOn(bench, other, new StateDisk())
+    await slot.start()
+    await bench.send(Array.from({ length: 200 }, (_, i) => `s${i}`))
+    await drain(slot)
+    await other.checkpointer!.idle()
+    await bench.send(Array.from({ length: 4 }, (_, i) => `t${i}`))
+    await drain(slot)
+    await other.checkpointer!.idle()
+    for (const [name, bytes] of kept.objects.objects) if (name.includes('/segments/')) bytes[bytes.length - 1]! ^= 1
+    const back = await restarted(kept)
+    const first = await slotOn(bench, back, state)
+    await first.start()
+    assert.ok(back.told.includes('checkpoint-unusable') && !back.told.includes('restored'))
+    assert.ok(back.told.includes('replayed'))
+    assert.equal(first.counts.get('records'), 224)
+  })
+
+  it('waits for the checkpoint store where it may need it, and goes on without where it does not', async () => {
+    const { bench, kept, state } = await history()
+    kept.objects.fault = () => 'lost'
+    const lost = await slotOn(bench, machine(kept.objects), new StateDisk())
+    await assert.rejects(lost.start(), { code: 'CHECKPOINT_STORE_FAILED' })
+    const slot = await slotOn(bench, await restarted(kept), state)
+    await slot.start()
+    await goesOn(bench, slot)
+  })
+
+  it('begins a new job without looking', async () => {
+    const kept = machine(new MemoryObjects())
+    kept.objects.fault = () => 'lost'
+    const bench = new Bench()
+    const slot = await slotOn(bench, kept, new StateDisk())
+    await slot.start()
+    assert.equal(slot.epoch, 0)
+  })
+})

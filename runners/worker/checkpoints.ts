@@ -1,0 +1,71 @@
+/**
+ * Checkpoints of a slot that this process runs: in a directory that all workers share.
+ *
+ * Invariant: the journal is trimmed behind the oldest checkpoint that is kept, and by nothing else: whoever loses its disk
+ * goes on from there.
+ */
+import type { Clock } from '../../kernel/index.js'
+import { type LogTrimmer, offset } from '../../log/index.js'
+import {
+  Catalogue,
+  type CheckpointEvent,
+  Checkpointer,
+  DeltaSpool,
+  type Manifest,
+  openDirectoryStore,
+  type StateBackend,
+} from '../../state/index.js'
+import { journalTopicOf, type SlotCheckpoints } from '../slot/index.js'
+import type { CheckpointJob } from './job.js'
+
+export interface HostedCheckpoints extends SlotCheckpoints {
+  readonly spool: DeltaSpool
+}
+
+export interface CheckpointParts {
+  readonly job: CheckpointJob
+  readonly app: string
+  readonly slot: number
+  readonly spoolDirectory: string
+  readonly backend: StateBackend
+  readonly log: LogTrimmer
+  readonly clock: Clock
+  readonly onEvent: (event: CheckpointEvent | { readonly kind: 'spool-dropped'; readonly reason: string }) => void
+}
+
+/** While `work` runs. @throws WeirError CHECKPOINT_STORE_FAILED where there is no such directory and none can be made */
+export async function withCheckpoints(
+  parts: CheckpointParts,
+  work: (checkpoints: HostedCheckpoints) => Promise<void>,
+): Promise<void> {
+  const { job, app, slot, backend, clock, onEvent } = parts
+  const store = await openDirectoryStore(job.directory)
+  const spool = await DeltaSpool.open({
+    directory: parts.spoolDirectory,
+    onDropped: reason => onEvent({ kind: 'spool-dropped', reason }),
+  })
+  const checkpointer = new Checkpointer({
+    store,
+    app,
+    slot,
+    backend,
+    spool,
+    clock,
+    everyMs: job.everyMs,
+    keep: { countMin: job.keep, youngerThanMs: 0 },
+    onEvent,
+    onRetained: kept => trimJournal(parts, kept),
+  })
+  try {
+    await work({ catalogue: new Catalogue(store, app, slot), checkpointer, backend, spool })
+  } finally {
+    await checkpointer.close()
+    await spool.close()
+    await store.close()
+  }
+}
+
+async function trimJournal({ log, app, slot }: CheckpointParts, kept: readonly Manifest[]): Promise<void> {
+  const from = kept.map(({ resume }) => resume?.offset ?? 0)
+  await log.trim({ topic: journalTopicOf(app), partition: slot, offset: offset(Math.min(...from)) })
+}
