@@ -101,6 +101,16 @@ export const errorTable = {
   REGISTRY_UNREACHABLE: entry('external', 'backoff', 'check the schema registry and its address'),
   QUEUE_FULL: entry('internal', 'backoff', 'send more slowly'),
   BACKEND_FAILED: entry('external', 'restart', 'check the disk below the data directory'),
+  CHECKPOINT_CORRUPT: entry(
+    'external',
+    'never',
+    'use an older checkpoint; weir checkpoint verify says which are whole',
+  ),
+  CHECKPOINT_STORE_FAILED: entry(
+    'external',
+    'backoff',
+    'check the place of the checkpoints: that it can be reached, its access rights and free space',
+  ),
   DIRECTORY_IN_USE: entry('user', 'never', 'stop the other process that uses this directory'),
   EPOCH_FAILED: entry('internal', 'restart', 'see the log; the epoch failed more often than the bound allows'),
   // http

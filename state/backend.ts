@@ -23,10 +23,21 @@ export interface RangeOptions {
   readonly keysOnly?: boolean
 }
 
+/** A range as it was at one moment, however long it is read. Holds files until it is closed. */
+export interface StateSnapshot {
+  /** The next entries, in the order of their keys, until keys and values come to `limitBytes`; none at the end. */
+  next(limitBytes: number): Promise<StateEntry[]>
+  /** Goes on with the first key of the range that is not below `key`, forwards or backwards. Not while `next` is under way. */
+  seek(key: Buffer): void
+  close(): Promise<void>
+}
+
 export interface StateBackend {
   /** Values in the order of the keys; undefined where there is none. */
   getMany(keys: readonly Buffer[]): Promise<(Buffer | undefined)[]>
   range(options: RangeOptions): Promise<StateEntry[]>
+  /** Of what has been written when it is called; writes that are under way may be in it or not. */
+  snapshot(range: { readonly gte: Buffer; readonly lt: Buffer }): Promise<StateSnapshot>
   /**
    * A batch to fill and then pass to `write`; bytes handed to put are read at once (they may be reused after the call).
    */

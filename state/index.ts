@@ -1,4 +1,4 @@
-export type { RangeOptions, StateBackend, StateEntry, WriteBatch } from './backend.js'
+export type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from './backend.js'
 export { MemoryDisk } from './backends/memory.js'
 export { openRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
 export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordOf, stringCodec } from './codecs.js'

@@ -31,6 +31,7 @@ class Bench {
         return this.backend.getMany(keys)
       },
       range: options => this.backend.range(options),
+      snapshot: range => this.backend.snapshot(range),
       batch: () => this.backend.batch(),
       write: (batch, options) => this.backend.write(batch, options),
       close: () => this.backend.close(),

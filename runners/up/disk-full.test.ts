@@ -20,6 +20,7 @@ class FillingDisk {
     return {
       getMany: keys => backend.getMany(keys),
       range: options => backend.range(options),
+      snapshot: range => backend.snapshot(range),
       batch: () => backend.batch(),
       write: async (batch, options) => {
         await sleep(1) // a disk in memory answers before any timer can fire; real ones take their time

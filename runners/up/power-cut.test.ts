@@ -50,6 +50,7 @@ function slow(backend: StateBackend): StateBackend {
   return {
     getMany: keys => backend.getMany(keys),
     range: options => backend.range(options),
+    snapshot: range => backend.snapshot(range),
     batch: () => backend.batch(),
     write: async (batch, options) => {
       await new Promise(resolve => setTimeout(resolve, 2))

@@ -18,6 +18,7 @@ function slow(backend: StateBackend): StateBackend {
       return await backend.getMany(keys)
     },
     range: options => backend.range(options),
+    snapshot: range => backend.snapshot(range),
     batch: () => backend.batch(),
     write: async (batch, options) => {
       await sleep(3)

@@ -120,6 +120,67 @@ export function backendConformance(
     assert.deepEqual(await all(), ['03', '05', '09'])
   })
 
+  on('a snapshot is of one moment, whatever is written while it is read', async backend => {
+    const many = Array.from({ length: 3_000 }, (_, i) => [bytes(1, i >> 8, i & 255), Buffer.alloc(90, i)] as const)
+    await put(backend, [[bytes(0), bytes(1)], ...many, [bytes(2), bytes(1)]])
+    const snapshot = await backend.snapshot({ gte: bytes(1), lt: bytes(2) })
+    const read: (readonly [Buffer, Buffer])[] = []
+    for (let round = 0; ; round++) {
+      const slice = await snapshot.next(5_000)
+      if (slice.length === 0) break
+      read.push(...slice.map(({ key, value }) => [key, value] as const))
+      const batch = backend.batch()
+      batch.delete(many[round]![0])
+      batch.delete(many[2_999 - round]![0])
+      batch.put(many[1_500 + round]![0], bytes(9))
+      batch.put(bytes(1, 99, round), bytes(9))
+      await backend.write(batch, { sync: false })
+    }
+    assert.deepEqual(read, many)
+    assert.deepEqual(await snapshot.next(5_000), [])
+    await snapshot.close()
+    assert.deepEqual(await backend.getMany([many[0]![0], many[1_500]![0]]), [undefined, bytes(9)])
+  })
+
+  on('a snapshot gives about as many bytes as it is asked for, and goes where it is told', async backend => {
+    await put(
+      backend,
+      Array.from({ length: 100 }, (_, i) => [bytes(i, 7), Buffer.alloc(98, i)] as const),
+    )
+    const snapshot = await backend.snapshot({ gte: bytes(10), lt: bytes(90) })
+    const next = async (limitBytes: number) => (await snapshot.next(limitBytes)).map(({ key }) => key[0])
+    assert.deepEqual(await next(1), [10])
+    assert.deepEqual(await next(201), [11, 12, 13])
+    snapshot.seek(bytes(50))
+    assert.deepEqual(await next(200), [50, 51])
+    snapshot.seek(bytes(50, 8))
+    assert.deepEqual(await next(1), [51])
+    snapshot.seek(bytes(20, 7))
+    assert.deepEqual(await next(100), [20])
+    snapshot.seek(bytes(0))
+    assert.deepEqual(await next(1), [10])
+    snapshot.seek(bytes(89, 6))
+    assert.deepEqual(await next(10_000), [89])
+    assert.deepEqual(await next(1), [])
+    snapshot.seek(bytes(89, 8))
+    assert.deepEqual(await next(1), [])
+    snapshot.seek(bytes(95))
+    assert.deepEqual(await next(1), [])
+    snapshot.seek(bytes(30))
+    assert.deepEqual(await next(1), [30])
+    await snapshot.close()
+    await assert.rejects(snapshot.next(1), { code: 'BACKEND_FAILED' })
+    await snapshot.close()
+  })
+
+  on('an empty range has an empty snapshot', async backend => {
+    const snapshot = await backend.snapshot({ gte: bytes(1), lt: bytes(2) })
+    await put(backend, [[bytes(1), bytes(1)]])
+    assert.deepEqual(await snapshot.next(100), [])
+    snapshot.seek(bytes(1))
+    assert.deepEqual(await snapshot.next(100), [])
+  })
+
   on('the last operation of a batch on a key wins', async backend => {
     const batch = backend.batch()
     batch.put(text('a'), text('1'))
@@ -184,7 +245,11 @@ export function backendConformance(
   })
 
   on('after a close every call fails with BACKEND_FAILED, and closing again is nothing', async backend => {
+    await put(backend, [[text('a'), text('1')]])
+    const snapshot = await backend.snapshot({ gte: text('a'), lt: text('b') })
     await backend.close()
+    await assert.rejects(snapshot.next(1), { code: 'BACKEND_FAILED' })
+    await assert.rejects(backend.snapshot({ gte: text('a'), lt: text('b') }), { code: 'BACKEND_FAILED' })
     await assert.rejects(backend.getMany([text('a')]), { code: 'BACKEND_FAILED' })
     await assert.rejects(backend.range({ gte: text('a'), lt: text('b'), limit: 1 }), { code: 'BACKEND_FAILED' })
     await backend.close()

@@ -6,7 +6,7 @@
  * 3. one owner at a time.
  */
 import { assert, WeirError } from '../../kernel/index.js'
-import type { RangeOptions, StateBackend, StateEntry, WriteBatch } from '../backend.js'
+import type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from '../backend.js'
 
 /** Newest batches that a crash may drop; older ones count as flushed. Bounds the memory that undoing them takes (I6). */
 const unsyncedBatchesMax = 64
@@ -189,6 +189,35 @@ class MemoryBackend implements StateBackend {
     const { gte, lt, limit, reverse = false, keysOnly = false } = options
     const found = this.#disk.range(gte.toString('latin1'), lt.toString('latin1'), limit, reverse)
     return keysOnly ? found.map(({ key }) => ({ key, value: Buffer.alloc(0) })) : found
+  }
+
+  async snapshot({ gte, lt }: { readonly gte: Buffer; readonly lt: Buffer }): Promise<StateSnapshot> {
+    this.#disk.requireOwner(this)
+    const entries = this.#disk.range(gte.toString('latin1'), lt.toString('latin1'), Number.POSITIVE_INFINITY, false)
+    let at = 0
+    let closed = false
+    const requireOpen = (): void => {
+      this.#disk.requireOwner(this)
+      if (closed) throw new WeirError('BACKEND_FAILED', 'the snapshot is closed')
+    }
+    return {
+      next: async limitBytes => {
+        requireOpen()
+        const from = at
+        for (let bytes = 0; at < entries.length && bytes < limitBytes; at++) {
+          bytes += entries[at]!.key.length + entries[at]!.value.length
+        }
+        return entries.slice(from, at)
+      },
+      seek: key => {
+        requireOpen()
+        at = entries.findIndex(entry => entry.key.compare(key) >= 0)
+        if (at === -1) at = entries.length
+      },
+      close: async () => {
+        closed = true
+      },
+    }
   }
 
   batch(): WriteBatch {

@@ -11,7 +11,7 @@
 import { mkdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { assert, messageOf, WeirError } from '../../kernel/index.js'
-import type { RangeOptions, StateBackend, StateEntry, WriteBatch } from '../backend.js'
+import type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from '../backend.js'
 
 export interface RocksDbOptions {
   /** Uncompressed blocks kept in memory. */
@@ -20,6 +20,9 @@ export interface RocksDbOptions {
   readonly writeBufferBytes?: number
   readonly openFilesMax?: number
 }
+
+/** Read in one go, in the pool; what it holds is then passed on entry by entry. */
+const snapshotReadBytes = 64 * 1024
 
 const defaults = { blockCacheBytes: 32 << 20, writeBufferBytes: 16 << 20, openFilesMax: 512 }
 
@@ -33,6 +36,7 @@ interface NativeBatch {
 
 interface NativeIterator {
   next(done: (error: Error | null | undefined, key?: Buffer, value?: Buffer) => void): void
+  seek(key: Buffer): void
   end(done: Callback): void
 }
 
@@ -109,6 +113,7 @@ class RocksDbBackend implements StateBackend {
   readonly #db: NativeDb
   #closed = false
   readonly #underWay = new Set<Promise<unknown>>()
+  readonly #snapshots = new Set<StateSnapshot>()
 
   constructor(db: NativeDb) {
     this.#db = db
@@ -136,10 +141,41 @@ class RocksDbBackend implements StateBackend {
       if (limit <= 0) return []
       const iterator = this.#db.iterator({ gte, lt, limit, reverse, values: !keysOnly, highWaterMark: 256 * 1024 })
       try {
-        return await call<StateEntry[]>('read a range', done => collect(iterator, [], done))
+        return await call<StateEntry[]>('read a range', done => collect(iterator, [], Number.POSITIVE_INFINITY, done))
       } finally {
         await call('end an iterator', done => iterator.end(done))
       }
+    })
+  }
+
+  snapshot({ gte, lt }: { readonly gte: Buffer; readonly lt: Buffer }): Promise<StateSnapshot> {
+    return this.#tracked(async () => {
+      // It holds a snapshot of the database from here on. What only it reads would push better out of the block cache.
+      const iterator = this.#db.iterator({ gte, lt, highWaterMark: snapshotReadBytes, fillCache: false })
+      let closed = false
+      const requireOpen = (): void => {
+        if (closed) throw new WeirError('BACKEND_FAILED', 'the snapshot is closed')
+      }
+      const snapshot: StateSnapshot = {
+        next: limitBytes =>
+          this.#tracked(async () => {
+            requireOpen()
+            return await call<StateEntry[]>('read a snapshot', done => collect(iterator, [], limitBytes, done))
+          }),
+        seek: key => {
+          requireOpen()
+          // The binding takes a key before the range for its end.
+          iterator.seek(key.compare(gte) < 0 ? gte : key)
+        },
+        close: async () => {
+          if (closed) return
+          closed = true
+          this.#snapshots.delete(snapshot)
+          await call('end an iterator', done => iterator.end(done))
+        },
+      }
+      this.#snapshots.add(snapshot)
+      return snapshot
     })
   }
 
@@ -162,14 +198,18 @@ class RocksDbBackend implements StateBackend {
     if (this.#closed) return
     this.#closed = true
     await Promise.allSettled([...this.#underWay])
+    for (const snapshot of this.#snapshots) await snapshot.close()
     await call('close', done => this.#db.close(done))
   }
 }
 
-function collect(iterator: NativeIterator, into: StateEntry[], done: Callback<StateEntry[]>): void {
+/** @param limitBytes of keys and values, after which no further entry is asked for */
+function collect(iterator: NativeIterator, into: StateEntry[], limitBytes: number, done: Callback<StateEntry[]>): void {
   iterator.next((error, key, value) => {
     if (error || key === undefined || value === undefined) return done(error, into)
     into.push({ key, value })
-    collect(iterator, into, done)
+    const left = limitBytes - key.length - value.length
+    if (left <= 0) return done(undefined, into)
+    collect(iterator, into, left, done)
   })
 }

@@ -1,7 +1,7 @@
 /** The log and the state backend as a simulated slot gets them: the real ones, with a gate and with faults. */
 import { WeirError } from '../../kernel/index.js'
 import type { Log, LogCommitter } from '../../log/index.js'
-import type { RangeOptions, StateBackend, StateEntry, WriteBatch } from '../../state/index.js'
+import type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from '../../state/index.js'
 import type { Chaos } from './chaos.js'
 
 /**
@@ -78,6 +78,11 @@ export class FaultyBackend implements StateBackend {
   async range(options: RangeOptions): Promise<StateEntry[]> {
     if (this.#chaos.stateFault('read') !== undefined) throw failure('read')
     return this.#inner.range(options)
+  }
+
+  async snapshot(range: { readonly gte: Buffer; readonly lt: Buffer }): Promise<StateSnapshot> {
+    if (this.#chaos.stateFault('read') !== undefined) throw failure('read')
+    return await this.#inner.snapshot(range)
   }
 
   batch(): WriteBatch {
