@@ -49,12 +49,17 @@ export function failureOf(error: unknown, place: { readonly bucket: string; read
     return { name: 'ChecksumMismatch', status, isWorthRepeating: true, words: 'its checksum does not fit its bytes' }
   }
   if (status === undefined) {
-    const isLate = className === 'TimeoutError' || className === 'AbortError'
-    const words = isLate ? `${place.server} does not answer in time` : `${place.server} cannot be reached (${name})`
-    return { name, status, isWorthRepeating: true, words }
+    return { name, status, isWorthRepeating: true, words: `${place.server} ${wordsWithoutAnswer(className, code)}` }
   }
   const isWorthRepeating = status >= 500 || status === 429 || status === 408 || passing.has(name)
   return { name, status, isWorthRepeating, words: wordsOf(name, status, short, place) }
+}
+
+/** The SDK calls a reset a TimeoutError too, and a server that has refused a large body before its end may end in one. */
+function wordsWithoutAnswer(className: string, code: string | undefined): string {
+  if (code === 'ECONNRESET' || code === 'EPIPE') return `breaks the connection off (${code})`
+  if (className === 'TimeoutError' || className === 'AbortError') return 'does not answer in time'
+  return `cannot be reached (${code ?? className})`
 }
 
 function wordsOf(

@@ -63,8 +63,6 @@ class S3CheckpointStore implements CheckpointStore {
       },
       // Its warnings say less than our errors.
       logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
-      // It would open a connection for each object.
-      expectContinueHeader: false,
     })
   }
 

@@ -105,17 +105,17 @@ describe('checkpoint store on S3', { skip }, () => {
   it('goes on after connections were cut, also in the middle of an answer', async t => {
     const store = await opened(t, { endpoint: `http://${proxy.address}` })
     const large = Buffer.alloc(8 << 20, 7)
-    await store.put('a', large)
+    await store.put('read', large)
     const work = Array.from({ length: 5 }, (_, i) => [
-      retried(() => store.put(`a/${i}`, large)),
-      retried(() => store.get('a')),
+      retried(() => store.put(`written/${i}`, large)),
+      retried(() => store.get('read')),
     ]).flat()
     for (let cuts = 0; cuts < 20; cuts++) {
       await sleep(20)
       proxy.cut()
     }
     for (const read of await Promise.all(work)) assert.ok(read === undefined || read.equals(large))
-    for (let i = 0; i < 5; i++) assert.ok((await store.get(`a/${i}`))?.equals(large))
+    for (let i = 0; i < 5; i++) assert.ok((await store.get(`written/${i}`))?.equals(large))
   })
 
   it('create knows its own object when the answer was lost', async t => {
@@ -138,7 +138,7 @@ describe('checkpoint store on S3', { skip }, () => {
     assert.match(await refused(store.put('a', Buffer.of(1))), /refuses these credentials \(SignatureDoesNotMatch\)/)
     assert.match(await refused(store.get('a')), /refuses these credentials/)
     const unknown = await opened(t, { credentials: { ...credentials, accessKeyId: 'nobody' } })
-    assert.match(await refused(unknown.get('a')), /refuses these credentials \(InvalidAccessKeyId\)/)
+    assert.match(await refused(unknown.get('a')), /InvalidAccessKeyId|access key/)
   })
 
   it('says that there is no such bucket', async t => {
@@ -154,7 +154,7 @@ describe('checkpoint store on S3', { skip }, () => {
     await store.put('a', Buffer.of(1))
     proxy.set({ kind: 'refuse' })
     proxy.cut()
-    assert.match(await refused(store.get('a')), /cannot be reached \(ECONNRESET\), 2 times/)
+    assert.match(await refused(store.get('a')), /breaks the connection off \(ECONNRESET\), 2 times/)
     proxy.set({ kind: 'hold', direction: 'both' })
     assert.match(await refused(store.get('a')), /does not answer in time, 2 times/)
     proxy.set({ kind: 'delay', ms: 10 })
@@ -184,13 +184,13 @@ async function all(store: CheckpointStore): Promise<string[]> {
   return names
 }
 
-/** More cuts may come than one call bears. */
+/** More cuts may come than one call bears, but not for ever. */
 async function retried<T>(work: () => Promise<T>): Promise<T> {
-  for (;;) {
+  for (let calls = 1; ; calls++) {
     try {
       return await work()
     } catch (error) {
-      if (!isWeirError(error, 'CHECKPOINT_STORE_FAILED')) throw error
+      if (!isWeirError(error, 'CHECKPOINT_STORE_FAILED') || calls === 50) throw error
     }
   }
 }
