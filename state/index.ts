@@ -1,6 +1,19 @@
 export type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from './backend.js'
 export { MemoryDisk } from './backends/memory.js'
 export { openRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
+export { Catalogue, type Retention, type Stored, type Unusable } from './checkpoint/catalogue.js'
+export {
+  type CheckpointEvent,
+  Checkpointer,
+  type CheckpointerOptions,
+  type CheckpointLimits,
+} from './checkpoint/checkpointer.js'
+export type { InputPosition, Manifest } from './checkpoint/manifest.js'
+export { type RestoreOptions, restore, restoreGroups, restoreNewest, verify } from './checkpoint/restore.js'
+export { DeltaSpool } from './checkpoint/spool.js'
+export { type CheckpointStore, checkObjectName, type StoredObject } from './checkpoint/store.js'
+export { openDirectoryStore } from './checkpoint/stores/directory.js'
+export { MemoryObjects } from './checkpoint/stores/memory.js'
 export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordOf, stringCodec } from './codecs.js'
 export type { KeyEntry as ResidentKey } from './entry.js'
 export type {

@@ -4,7 +4,7 @@ import type { StateBackend } from './backend.js'
 import { space } from './keys.js'
 
 /** Of the keys and of everything in this folder that is written; see FORMAT.md for what changed. */
-export const formatVersion = 2
+export const formatVersion = 3
 
 /** The journal's position that a state is the fold of. */
 export interface StatePosition {
@@ -30,6 +30,8 @@ export interface Meta {
   readonly keyGroups: number
   /** Event time, ms; -Infinity while nothing has moved it. */
   readonly expiryClock: number
+  /** Of the write-backs that the content is made of (checkpoint/spool.ts); '' when nobody has kept count. */
+  readonly chain: string
 }
 
 const metaKey = (namespace: Uint8Array, name: string): Buffer =>
@@ -50,6 +52,7 @@ export function encodeMeta(meta: Meta): Buffer {
     into.varint(resume.offset)
     into.string(resume.genesis)
   }
+  into.string(meta.chain)
   return into.take()
 }
 
@@ -57,8 +60,9 @@ function decodeMeta(bytes: Buffer, version: number): Meta {
   const from = new ByteReader(bytes)
   const position = { epoch: from.varint(), journalHash: from.string(), fingerprint: from.string() }
   const rest = { keyGroups: from.varint(), expiryClock: from.f64() }
-  if (version === 1 || from.u8() === 0) return { position, ...rest }
-  return { position: { ...position, resume: { offset: from.varint(), genesis: from.string() } }, ...rest }
+  if (version === 1) return { position, ...rest, chain: '' }
+  const resume = from.u8() === 0 ? {} : { resume: { offset: from.varint(), genesis: from.string() } }
+  return { position: { ...position, ...resume }, ...rest, chain: version === 2 ? '' : from.string() }
 }
 
 /**

@@ -13,6 +13,7 @@
  */
 import { assert, ByteWriter, WeirError } from '../kernel/index.js'
 import type { StateBackend, WriteBatch } from './backend.js'
+import { type DeltaSpool, RecordedBatch } from './checkpoint/spool.js'
 import { type KeyEntry, Meter, type StoreCore } from './entry.js'
 import { EvictionHand } from './evict.js'
 import { ExpiryIndex } from './expiry.js'
@@ -23,6 +24,7 @@ import { PagedCell } from './paged.js'
 import { EntrySink } from './serialise.js'
 import { StepState } from './step.js'
 import { decodeTimes, encodeTimes, TimerTable } from './timers.js'
+import { wipe } from './wipe.js'
 
 const rangeEntriesMax = 4_096
 
@@ -34,6 +36,8 @@ export interface StateStoreOptions {
   readonly timersPerKeyMax?: number
   /** Put before every key, so that several stores share one backend; none of them a prefix of another. */
   readonly namespace?: Uint8Array
+  /** Keeps what is written for the next checkpoint. */
+  readonly spool?: DeltaSpool
 }
 
 const defaults = { cacheBytesMax: 256 << 20, timersPerKeyMax: 1_024 }
@@ -48,6 +52,8 @@ export interface PendingWrite {
 
 interface Pending extends PendingWrite {
   readonly batch: WriteBatch
+  /** Its operations, where they are kept. */
+  readonly recorded: RecordedBatch | undefined
   readonly entries: readonly KeyEntry[]
   readonly expiryClock: number
   readonly afterWrite: readonly (() => void)[]
@@ -61,9 +67,12 @@ export class StateStore {
   readonly #hand: EvictionHand
   readonly #cacheBytesMax: number
   #pending: Pending | undefined
-  #writing: Promise<void> | undefined
+  #writing: Promise<unknown> | undefined
   #afterWrite: readonly (() => void)[] = []
   #reflects: StatePosition | undefined
+  readonly #spool: DeltaSpool | undefined
+  /** Of the write-backs that the backend's content is made of. */
+  #chain = ''
 
   private constructor(options: StateStoreOptions) {
     const { backend, keyGroups, cacheBytesMax, timersPerKeyMax } = { ...defaults, ...options }
@@ -80,6 +89,7 @@ export class StateStore {
       pendingPages: new Map(),
     }
     this.#cacheBytesMax = cacheBytesMax
+    this.#spool = options.spool
     this.#expiry = new ExpiryIndex(this.#core)
     this.#hand = new EvictionHand(this.#steps)
   }
@@ -153,7 +163,9 @@ export class StateStore {
     assert(this.#pending === undefined, 'the batch before this one is written or discarded')
     for (const then of this.#afterWrite) then()
     this.#afterWrite = []
-    const sink = new EntrySink(this.#core, this.#core.backend.batch())
+    const batch = this.#core.backend.batch()
+    const recorded = this.#spool && new RecordedBatch(batch, this.#core.namespace.length)
+    const sink = new EntrySink(this.#core, recorded ?? batch)
     for (const key of this.#expiry.deletes) sink.deleteKey(key)
     for (const key of this.#expiry.puts) sink.put(key, Buffer.alloc(0))
     this.#expiry.serialised()
@@ -174,9 +186,9 @@ export class StateStore {
     }
     this.#serialiseTimers(sink)
     this.#core.meter.dirtyBytes = 0
-    const { batch, bytes, afterWrite } = sink
+    const { bytes, afterWrite } = sink
     const { expiryClock } = this.#core
-    this.#pending = { batch, bytes, entries, afterWrite, expiryClock, operations: batch.operations }
+    this.#pending = { batch, recorded, bytes, entries, afterWrite, expiryClock, operations: batch.operations }
     return this.#pending
   }
 
@@ -203,12 +215,18 @@ export class StateStore {
     const ours = this.#pending
     assert(ours !== undefined && pending === ours && this.#writing === undefined, 'the pending batch, written once')
     const { backend, namespace, keyGroups } = this.#core
-    const meta: Meta = { position, keyGroups, expiryClock: ours.expiryClock }
-    ours.batch.put(formatKey(namespace), Buffer.of(formatVersion))
-    ours.batch.put(positionKey(namespace), encodeMeta(meta))
-    this.#writing = backend.write(ours.batch, options)
+    const write = async (): Promise<string> => {
+      const chain = ours.recorded === undefined ? '' : await this.#spool!.append(this.#chain, ours.recorded, position)
+      const meta: Meta = { position, keyGroups, expiryClock: ours.expiryClock, chain }
+      ours.batch.put(formatKey(namespace), Buffer.of(formatVersion))
+      ours.batch.put(positionKey(namespace), encodeMeta(meta))
+      await backend.write(ours.batch, options)
+      return chain
+    }
+    const writing = write()
+    this.#writing = writing
     try {
-      await this.#writing
+      this.#chain = await writing
     } finally {
       this.#writing = undefined
     }
@@ -254,11 +272,16 @@ export class StateStore {
     this.#forget()
     const { backend, namespace, keyGroups } = this.#core
     const meta = await readMeta(backend, namespace)
-    if (meta === undefined) return this.#wipe()
+    if (meta === undefined) {
+      await this.#spool?.align(undefined)
+      return await wipe(backend, namespace)
+    }
+    await this.#spool?.align(meta.chain)
     if (meta.keyGroups !== keyGroups) {
       throw new WeirError('FINGERPRINT_MISMATCH', `the state has ${meta.keyGroups} key groups, the plan ${keyGroups}`)
     }
     this.#reflects = meta.position
+    this.#chain = meta.chain
     this.#core.expiryClock = meta.expiryClock
     await this.#loadTimers()
   }
@@ -272,7 +295,8 @@ export class StateStore {
     const batch = backend.batch()
     batch.delete(positionKey(namespace))
     await backend.write(batch, { sync: true })
-    await this.#wipe()
+    await this.#spool?.align(undefined)
+    await wipe(backend, namespace)
   }
 
   close(): Promise<void> {
@@ -296,20 +320,7 @@ export class StateStore {
     this.#core.expiryClock = Number.NEGATIVE_INFINITY
     this.#core.generation++
     this.#reflects = undefined
-  }
-
-  async #wipe(): Promise<void> {
-    const { backend, namespace } = this.#core
-    for (const within of Object.values(space)) {
-      const { gte, lt } = prefixRange(Buffer.concat([namespace, Buffer.of(within)]))
-      for (;;) {
-        const slice = await backend.range({ gte, lt, limit: rangeEntriesMax })
-        if (slice.length === 0) break
-        const batch = backend.batch()
-        for (const { key } of slice) batch.delete(key)
-        await backend.write(batch, { sync: false })
-      }
-    }
+    this.#chain = ''
   }
 
   async #loadTimers(): Promise<void> {

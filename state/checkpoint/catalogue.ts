@@ -1,0 +1,127 @@
+/** What a checkpoint store has of one slot, and what may go. */
+import { isWeirError, type WeirError } from '../../kernel/index.js'
+import { bucketCount } from './buckets.js'
+import {
+  epochOfName,
+  folderOf,
+  liveSegments,
+  type Manifest,
+  manifestsOf,
+  parseManifest,
+  segmentsOf,
+} from './manifest.js'
+import type { CheckpointStore } from './store.js'
+
+export interface Stored {
+  /** The manifest's whole name. */
+  readonly name: string
+  readonly manifest: Manifest
+}
+
+/** A manifest that cannot be used, and why. */
+export interface Unusable {
+  readonly name: string
+  readonly error: WeirError
+}
+
+export class Catalogue {
+  readonly store: CheckpointStore
+  readonly folder: string
+  /** What has a hash in its name is read once. */
+  readonly #read = new Map<string, Stored | Unusable>()
+
+  constructor(store: CheckpointStore, app: string, slot: number) {
+    this.store = store
+    this.folder = folderOf(app, slot)
+  }
+
+  /** Newest first. @throws WeirError CHECKPOINT_STORE_FAILED */
+  async *newestFirst(): AsyncIterable<Stored | Unusable> {
+    for (const name of (await this.#names()).reverse()) {
+      const found = await this.#get(name)
+      if (found !== undefined) yield found
+    }
+  }
+
+  async #names(): Promise<string[]> {
+    const names: string[] = []
+    for await (const { name } of this.store.list(manifestsOf(this.folder))) names.push(name)
+    for (const known of this.#read.keys()) if (!names.includes(known)) this.#read.delete(known)
+    return names
+  }
+
+  async #get(name: string): Promise<Stored | Unusable | undefined> {
+    const known = this.#read.get(name)
+    if (known !== undefined) return known
+    const bytes = await this.store.get(name)
+    // Removed by another owner since it was listed.
+    if (bytes === undefined) return undefined
+    let found: Stored | Unusable
+    try {
+      found = { name, manifest: parseManifest(name, bytes, this.folder) }
+    } catch (error) {
+      if (!isWeirError(error)) throw error
+      found = { name, error }
+    }
+    this.#read.set(name, found)
+    return found
+  }
+
+  /** Names and bytes of the segments that are there. */
+  async segments(): Promise<ReadonlyMap<string, number>> {
+    const prefix = segmentsOf(this.folder)
+    const found = new Map<string, number>()
+    for await (const { name, bytes } of this.store.list(prefix)) found.set(name.slice(prefix.length), bytes)
+    return found
+  }
+
+  /**
+   * Removes manifests that nobody keeps, and after them the segments that no manifest names any more. A crash on the way leaves
+   * segments too many, never one too few. Segments of the newest checkpoint's epoch or a later one are left alone: another owner
+   * may be writing a checkpoint, whose manifest comes last. While a manifest that cannot be read stays, so do all segments.
+   * @returns the checkpoints that stay, oldest first, and the segments that were there
+   */
+  async retain(
+    keep: Retention,
+    nowMs: number,
+  ): Promise<{ stay: readonly Manifest[]; removed: number; segments: ReadonlyMap<string, number> }> {
+    const segments = await this.segments()
+    const all: (Stored | Unusable)[] = []
+    for await (const found of this.newestFirst()) all.push(found)
+    const valid = all.filter(found => 'manifest' in found)
+    const kept = valid.filter(
+      ({ manifest }, age) => age < keep.countMin || nowMs - Date.parse(manifest.created_at) < keep.youngerThanMs,
+    )
+    const oldest = kept.at(-1)
+    if (oldest === undefined) return { stay: [], removed: 0, segments }
+    // What cannot be read is kept as long as what is beside it.
+    const gone = all.filter(found => !kept.some(({ name }) => name === found.name) && found.name < oldest.name)
+    await this.store.delete(gone.map(({ name }) => name).sort())
+    const removed = gone.length
+    const stay = kept.map(({ manifest }) => manifest).reverse()
+    // What it names is not known.
+    if (all.some(found => 'error' in found && !gone.includes(found))) return { stay, removed, segments }
+    const needed = new Set(
+      kept.flatMap(({ manifest }) =>
+        liveSegments(manifest.segments, bucketCount(manifest.key_groups)).map(segment => segment.name),
+      ),
+    )
+    const newest = valid[0]!.manifest.epoch
+    const unneeded = [...segments.keys()].filter(name => !needed.has(name) && epochOfName(name) < newest)
+    await this.store.delete(unneeded.map(name => segmentsOf(this.folder) + name))
+    return { stay, removed, segments }
+  }
+}
+
+/** What a checkpoint needs and the store lacks, or has cut short. @param there from `segments` */
+export function lackingOf(manifest: Manifest, there: ReadonlyMap<string, number>): string | undefined {
+  // A store that encrypts has some bytes more.
+  return manifest.segments.find(({ name, bytes }) => (there.get(name) ?? -1) < bytes)?.name
+}
+
+export interface Retention {
+  /** The newest so many are kept; at least 2, so that one that turns out damaged has another behind it. */
+  readonly countMin: number
+  /** So are those younger than this, by the clock of who made them. */
+  readonly youngerThanMs: number
+}

@@ -1,0 +1,428 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import fc from 'fast-check'
+import type { Clock } from '../../kernel/index.js'
+import type { StateBackend } from '../backend.js'
+import { MemoryDisk } from '../backends/memory.js'
+import { stringCodec } from '../codecs.js'
+import { StateStore } from '../store.js'
+import { bucketCount, bucketOfKey, bucketsOf, groupBuckets, groupsOf } from './buckets.js'
+import { Pace } from './build.js'
+import { Catalogue } from './catalogue.js'
+import { type CheckpointEvent, Checkpointer, type CheckpointLimits } from './checkpointer.js'
+import { encodeManifest, type Manifest, parseManifest, segmentsOf } from './manifest.js'
+import { contentOf } from './model/life.js'
+import { restore, restoreGroups, restoreNewest, verify } from './restore.js'
+import { readSegment, type SegmentEntry, SegmentWriter } from './segment.js'
+import { DeltaSpool } from './spool.js'
+import { MemoryObjects } from './stores/memory.js'
+
+const noPrefix = Buffer.alloc(0)
+
+describe('buckets', () => {
+  it('hold each key group once, in order, and lie evenly', () => {
+    for (const keyGroups of [1, 2, 63, 64, 65, 100, 1_000, 1_024, 65_535]) {
+      let next = 0
+      for (let bucket = 0; bucket < groupBuckets(keyGroups); bucket++) {
+        const { from, to } = groupsOf(bucket, keyGroups)
+        assert.equal(from, next)
+        assert.ok(to > from)
+        for (const group of [from, to - 1]) {
+          const key = Buffer.from([0x11, 1, 0x61, group >> 8, group & 255, 0, 0])
+          assert.equal(bucketOfKey(key, keyGroups), bucket)
+          assert.deepEqual(
+            [...bucketsOf({ from: group, to: group + 1 }, keyGroups)].sort(),
+            [...new Set([bucket, groupBuckets(keyGroups)])].sort(),
+          )
+        }
+        next = to
+      }
+      assert.equal(next, keyGroups)
+    }
+  })
+})
+
+describe('a segment', () => {
+  const write = async (entries: readonly SegmentEntry[]) => {
+    const writer = new SegmentWriter(100)
+    for (const { key, value } of entries) if (writer.add(key, value)) await writer.flush()
+    await writer.flush()
+    return writer.finish()
+  }
+  const read = async (bytes: Buffer, sha256: string): Promise<SegmentEntry[]> => {
+    const entries: SegmentEntry[] = []
+    for await (const block of readSegment(bytes, sha256)) entries.push(...block)
+    return entries
+  }
+  const bytesOf = fc.uint8Array({ maxLength: 300 }).map(bytes => Buffer.from(bytes))
+  const entry = fc.tuple(bytesOf, fc.option(bytesOf, { nil: undefined })).map(([key, value]) => ({ key, value }))
+
+  it('gives back what was put in, under the hash of its bytes', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(entry), async entries => {
+        const { bytes, sha256 } = await write(entries)
+        assert.deepEqual(await read(bytes, sha256), entries)
+      }),
+    )
+  })
+
+  it('that is cut short or changed anywhere is corrupt, before anything of it is used', async () => {
+    const { bytes, sha256 } = await write([
+      { key: Buffer.from('a'), value: Buffer.alloc(200) },
+      { key: Buffer.from('b'), value: undefined },
+    ])
+    for (let at = 0; at < bytes.length; at++) {
+      const changed = Buffer.from(bytes)
+      changed[at]! ^= 0x10
+      for (const bad of [changed, bytes.subarray(0, at)]) {
+        const first = readSegment(bad, sha256)[Symbol.asyncIterator]().next()
+        await assert.rejects(first, { code: 'CHECKPOINT_CORRUPT' })
+      }
+    }
+  })
+})
+
+describe('the pace', () => {
+  it('sleeps for as long as the bytes are worth, and gathers no credit while there is nothing to do', async () => {
+    const sleeps: number[] = []
+    let nowMs = 0
+    const clock: Clock = {
+      nowMs: () => nowMs,
+      sleep: async ms => {
+        sleeps.push(ms)
+        nowMs += ms
+      },
+    }
+    const pace = new Pace(clock, 1_000_000)
+    await pace.spent(500)
+    await pace.spent(2_000)
+    nowMs += 1_000
+    await pace.spent(3_000)
+    assert.deepEqual(sleeps, [2, 3])
+  })
+})
+
+/** A store of one value a key, and a checkpointer that is due whenever it is called. */
+class Bench {
+  readonly objects = new MemoryObjects()
+  readonly events: CheckpointEvent[] = []
+  readonly dropped: string[] = []
+  nowMs = 0
+  epoch = 0
+  backend!: StateBackend
+  spool!: DeltaSpool
+  store!: StateStore
+  checkpointer!: Checkpointer
+  #put!: (values: Readonly<Record<string, string>>) => Promise<void>
+
+  async open(directory: string, limits: Partial<CheckpointLimits> & { spoolBytesMax?: number } = {}): Promise<this> {
+    this.backend = new MemoryDisk().open()
+    const spoolOptions = limits.spoolBytesMax === undefined ? {} : { bytesMax: limits.spoolBytesMax }
+    this.spool = await DeltaSpool.open({ directory, onDropped: reason => this.dropped.push(reason), ...spoolOptions })
+    this.store = await StateStore.open({ backend: this.backend, keyGroups: 100, spool: this.spool })
+    const step = this.store.step('step')
+    const value = step.value('value', stringCodec)
+    this.#put = async values => {
+      await step.prefetch(Object.keys(values))
+      for (const [key, text] of Object.entries(values)) {
+        step.beginCall()
+        step.enter(key)
+        value.set(text)
+        step.endCall()
+      }
+    }
+    this.checkpointer = this.newCheckpointer(limits)
+    return this
+  }
+
+  newCheckpointer(limits: Partial<CheckpointLimits> = {}): Checkpointer {
+    return new Checkpointer({
+      store: this.objects.open(),
+      app: 'app',
+      slot: 0,
+      backend: this.backend,
+      spool: this.spool,
+      clock: { nowMs: () => this.nowMs, sleep: async () => undefined },
+      everyMs: 0,
+      keep: { countMin: 2, youngerThanMs: 0 },
+      limits,
+      onEvent: event => this.events.push(event),
+    })
+  }
+
+  get catalogue(): Catalogue {
+    return new Catalogue(this.objects.open(), 'app', 0)
+  }
+
+  async write(values: Readonly<Record<string, string>>): Promise<void> {
+    await this.#put(values)
+    const epoch = ++this.epoch
+    await this.store.write(
+      this.store.serialise(),
+      { epoch, journalHash: `h${epoch}`, fingerprint: 'f' },
+      { sync: false },
+    )
+  }
+
+  async checkpoint(): Promise<CheckpointEvent | undefined> {
+    const before = this.events.length
+    await this.checkpointer.afterWriteBack([])
+    await this.checkpointer.idle()
+    return this.events.slice(before).find(event => event.kind !== 'checkpoints-removed')
+  }
+
+  async manifests(): Promise<Manifest[]> {
+    const found: Manifest[] = []
+    for await (const stored of this.catalogue.newestFirst()) if ('manifest' in stored) found.push(stored.manifest)
+    return found
+  }
+}
+
+const many = (count: number, value: string): Record<string, string> =>
+  Object.fromEntries(Array.from({ length: count }, (_, i) => [`key-${i}`, value + i]))
+
+describe('a checkpointer', () => {
+  let root: string
+  let spools = 0
+  const benches: Bench[] = []
+  const bench = async (limits?: Parameters<Bench['open']>[1]): Promise<Bench> =>
+    new Bench().open(join(root, `${spools++}`), limits)
+  const first = async (limits?: Parameters<Bench['open']>[1]): Promise<Bench> => {
+    const b = await bench(limits)
+    await b.write(many(500, 'first '))
+    assert.equal(await b.checkpoint(), undefined, 'it looks at what there is first')
+    return b
+  }
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), 'weir-checkpointer-'))
+  })
+  after(async () => {
+    for (const { spool } of benches) await spool.close()
+    await rm(root, { recursive: true })
+  })
+
+  it('makes a full one first, then writes what changed', async () => {
+    const b = await first()
+    const full = await b.checkpoint()
+    assert.ok(full?.kind === 'checkpoint' && full.how === 'full' && full.segmentsWritten === 1)
+    await b.write({ 'key-7': 'second' })
+    const incremental = await b.checkpoint()
+    assert.ok(incremental?.kind === 'checkpoint' && incremental.how === 'incremental')
+    assert.ok(incremental.bytesTotal > full.bytesTotal)
+    const segments = (await b.manifests())[0]!.segments
+    assert.deepEqual(
+      segments.map(({ kind, buckets }) => [kind, kind === 'base' ? buckets : buckets[1] - buckets[0]]),
+      [
+        ['base', [0, bucketCount(100) - 1]],
+        ['delta', 0],
+      ],
+    )
+    assert.ok(segments[1]!.bytes < segments[0]!.bytes / 10)
+  })
+
+  it('makes none when nothing was written, and writes no segment again', async () => {
+    const b = await first()
+    await b.checkpoint()
+    assert.equal(await b.checkpoint(), undefined)
+    const put = new Set<string>()
+    b.objects.fault = ({ kind, name }) => {
+      if (kind === 'put') put.add(name)
+      return undefined
+    }
+    await b.write({ a: 'b' })
+    await b.checkpoint()
+    assert.equal(put.size, 1)
+  })
+
+  it('goes on from the last one after a restart, also on another machine that restored it', async () => {
+    const b = await first()
+    await b.checkpoint()
+    await b.write({ a: 'b' })
+    b.checkpointer = b.newCheckpointer()
+    await b.checkpoint()
+    const event = await b.checkpoint()
+    assert.ok(event?.kind === 'checkpoint' && event.how === 'incremental')
+
+    const backend = new MemoryDisk().open()
+    const manifest = await restoreNewest(b.catalogue, { backend, onUnusable: assert.fail })
+    assert.deepEqual(manifest, (await b.manifests())[0])
+    assert.equal(await contentOf(backend, noPrefix), await contentOf(b.backend, noPrefix))
+    const store = await StateStore.open({ backend, keyGroups: 100 })
+    assert.deepEqual(store.reflects, { epoch: 2, journalHash: 'h2', fingerprint: 'f' })
+  })
+
+  it('gives buckets that changed much new bases, and drops the deltas that nobody needs', async () => {
+    const b = await first({ deltaBytesMin: 0 })
+    await b.checkpoint()
+    await b.write(many(500, 'second '))
+    await b.checkpoint()
+    assert.deepEqual(
+      (await b.manifests())[0]!.segments.map(({ kind }) => kind),
+      ['base', 'delta'],
+    )
+    await b.write(many(500, 'third '))
+    await b.checkpoint()
+    const [newest] = await b.manifests()
+    // The first is there for the expiry index alone, which has not changed.
+    assert.deepEqual(
+      newest!.segments.map(({ kind, name }) => [kind, Number(name.slice(0, 16))]),
+      [
+        ['base', 1],
+        ['base', 3],
+      ],
+    )
+    assert.ok(newest!.sizes.every(({ delta }) => delta === 0))
+  })
+
+  it('makes a full one when the spool has exceeded its bound', async () => {
+    const b = await first({ spoolBytesMax: 2_000 })
+    await b.checkpoint()
+    await b.write(many(500, 'second '))
+    assert.match(b.dropped.join(), /exceed 2000 bytes/)
+    assert.equal(b.spool.recording, false)
+    const event = await b.checkpoint()
+    assert.ok(event?.kind === 'checkpoint' && event.how === 'full')
+    assert.equal(b.spool.recording, true)
+  })
+
+  it('leaves the spool empty behind a checkpoint', async () => {
+    const b = await first()
+    await b.checkpoint()
+    for (let i = 0; i < 5; i++) await b.write(many(50, `${i}`))
+    const before = b.spool.bytes
+    await b.checkpoint()
+    assert.ok(b.spool.bytes < 100 && before > 5_000)
+  })
+
+  it('does not see what is written while it works', async () => {
+    const b = await first({ blockBytes: 100 })
+    const content = await contentOf(b.backend, noPrefix)
+    await b.checkpointer.afterWriteBack([])
+    await b.write(many(800, 'later '))
+    await b.checkpointer.idle()
+    const backend = new MemoryDisk().open()
+    const [manifest] = await b.manifests()
+    await restore(b.catalogue, manifest!, { backend })
+    assert.equal(manifest!.epoch, 1)
+    assert.equal(await contentOf(backend, noPrefix), content)
+  })
+
+  it('closed in the middle publishes nothing', async () => {
+    const b = await first({ blockBytes: 100 })
+    await b.checkpointer.afterWriteBack([])
+    await b.checkpointer.close()
+    assert.deepEqual(await b.manifests(), [])
+    assert.deepEqual(b.events, [])
+  })
+
+  it('finds that something it goes on from is gone, and makes a full one', async () => {
+    const b = await first()
+    await b.checkpoint()
+    const [segment] = (await b.manifests())[0]!.segments
+    b.objects.objects.delete(segmentsOf('app/0') + segment!.name)
+    await b.write({ a: '1' })
+    await b.checkpoint()
+    assert.ok(b.events.some(event => event.kind === 'checkpoint-unusable' && event.message.includes(segment!.name)))
+    await b.write({ a: '2' })
+    const event = await b.checkpoint()
+    assert.ok(event?.kind === 'checkpoint' && event.how === 'full')
+    assert.ok((await verify(b.catalogue, (await b.manifests())[0]!)).operations >= 500)
+  })
+
+  it('keeps the newest and the young ones; segments go when no manifest names them, but not those of a later epoch', async () => {
+    const b = await first({ deltaBytesMin: 0 })
+    const segment = (epoch: number): string =>
+      `${segmentsOf('app/0')}${String(epoch).padStart(16, '0')}-${'0'.repeat(64)}`
+    await b.checkpoint()
+    // What crashes have left behind, and what another owner is writing just now.
+    for (const epoch of [0, 9]) b.objects.objects.set(segment(epoch), Buffer.alloc(9))
+    for (let i = 2; i <= 6; i++) {
+      await b.write(many(500, `${i} `))
+      await b.checkpoint()
+    }
+    assert.deepEqual(
+      (await b.manifests()).map(({ epoch }) => epoch),
+      [6, 5],
+    )
+    assert.deepEqual(
+      b.checkpointer.retained.map(({ epoch }) => epoch),
+      [5, 6],
+    )
+    const named = new Set(
+      (await b.manifests()).flatMap(({ segments }) => segments.map(({ name }) => segmentsOf('app/0') + name)),
+    )
+    const left = [...b.objects.objects.keys()].filter(name => name.startsWith(segmentsOf('app/0')))
+    assert.deepEqual(
+      left.filter(name => !named.has(name)),
+      [segment(9)],
+    )
+    assert.equal(left.length, named.size + 1)
+  })
+
+  it('takes nothing for its own that is not whole, of another slot or of a newer Weir', async () => {
+    const b = await first()
+    await b.checkpoint()
+    const [manifest] = await b.manifests()
+    const parse = (changed: object, folder = 'app/0', name?: string) => {
+      const encoded = encodeManifest({ ...manifest!, ...changed })
+      return parseManifest(name ?? encoded.name, encoded.bytes, folder)
+    }
+    assert.deepEqual(parse({}), manifest)
+    const { name } = encodeManifest(manifest!)
+    assert.throws(() => parse({ expiry_ms: 1 }, 'app/0', name), { code: 'CHECKPOINT_CORRUPT', message: /another hash/ })
+    assert.throws(() => parse({}, 'app/1'), { code: 'CHECKPOINT_CORRUPT', message: /is of app\/0/ })
+    assert.throws(() => parse({ sizes: [] }), { code: 'CHECKPOINT_CORRUPT', message: /contradicts/ })
+    assert.throws(() => parse({ v: 2 }), { code: 'STATE_FORMAT' })
+    assert.throws(() => parse({ state_format: 99 }), { code: 'STATE_FORMAT' })
+  })
+
+  it('is restored by key groups from the segments that hold them', async () => {
+    const b = await first({ segmentBytesMin: 100, blockBytes: 100 })
+    await b.checkpoint()
+    const [manifest] = await b.manifests()
+    assert.ok(manifest!.segments.length > 20)
+    const whole = new MemoryDisk().open()
+    let read = 0
+    b.objects.fault = ({ kind, name }) => {
+      if (kind === 'get' && name.includes('/segments/')) read++
+      return undefined
+    }
+    const cuts = [0, 13, 50, 100]
+    const parts: string[] = []
+    for (let i = 1; i < cuts.length; i++) {
+      const groups = { from: cuts[i - 1]!, to: cuts[i]! }
+      const backend = new MemoryDisk().open()
+      await restoreGroups(b.catalogue, manifest!, groups, { backend })
+      await restoreGroups(b.catalogue, manifest!, groups, { backend: whole })
+      parts.push(await contentOf(backend, noPrefix))
+    }
+    assert.equal(await contentOf(whole, noPrefix), await contentOf(b.backend, noPrefix))
+    assert.deepEqual(parts.join('\n').split('\n').sort(), (await contentOf(whole, noPrefix)).split('\n').sort())
+    // Each segment once for each part that it has something of, twice as each part is restored twice.
+    assert.ok(read < 2 * (manifest!.segments.length + 2 * cuts.length), `${read} of ${manifest!.segments.length}`)
+  })
+
+  it('has a spool that cannot be written do no harm', async () => {
+    const b = await first()
+    await b.checkpoint()
+    await rm(join(root, `${spools - 1}`), { recursive: true })
+    for (let i = 0; i < 3; i++) {
+      await b.write({ a: `${i}` })
+      await b.checkpoint()
+    }
+    assert.ok(b.dropped.length > 0)
+    assert.deepEqual(
+      b.events.map(event => (event.kind === 'checkpoint' ? event.how : event.kind)),
+      ['full', 'checkpoint-failed', 'full', 'full', 'checkpoints-removed'],
+    )
+  })
+
+  it('leaves no spool when none is needed', async () => {
+    const b = await bench()
+    await b.write({ a: '1' })
+    assert.deepEqual(await readdir(join(root, `${spools - 1}`)), [])
+  })
+})
