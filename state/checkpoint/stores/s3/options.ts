@@ -5,7 +5,7 @@ export interface S3Options {
   readonly bucket: string
   /** Before the name of every object: '' or ending with `/`. */
   readonly prefix: string
-  /** `https://host[:port]`; undefined: AWS. The bucket is then in the path, not in the host's name. */
+  /** `https://host[:port]`, with the bucket in its path; undefined: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or AWS. */
   readonly endpoint?: string
   /** undefined: as the AWS variables and files say; with an endpoint us-east-1 unless they do. */
   readonly region?: string

@@ -139,9 +139,11 @@ describe('a request of the S3 store', () => {
   it('does not wait longer than the bounds say, for an answer or its body', async t => {
     const half: Answer = (_, reply) => reply.writeHead(200, { 'content-length': 10 }).write('half')
     for (const answer of [silent, half]) {
-      const { store, requests } = await scripted(t, [answer], { attemptMsMax: 150, attemptsMax: 2 })
-      assert.match(await failure(store.get('a')), /does not answer in time, 2 times$/)
-      assert.equal(requests.length, 2)
+      for (const bound of [{ attemptMsMax: 150 }, { stallMsMax: 150 }]) {
+        const { store, requests } = await scripted(t, [answer], { ...bound, attemptsMax: 2 })
+        assert.match(await failure(store.get('a')), /does not answer in time, 2 times$|breaks the connection off/)
+        assert.equal(requests.length, 2)
+      }
     }
   })
 
@@ -288,6 +290,12 @@ describe('lists and deletes of the S3 store', () => {
 })
 
 describe('the address of an S3 store', () => {
+  it('has no credentials in its endpoint', async () => {
+    for (const endpoint of ['http://key:never-to-be-shown@127.0.0.1:1', 'ftp://127.0.0.1', '127.0.0.1:9000', '']) {
+      await failure(openS3Store({ bucket: 'bucket', prefix: '', endpoint }), 'USAGE')
+    }
+  })
+
   it('is a bucket and perhaps a prefix', () => {
     assert.deepEqual(parseS3Url('s3://bucket'), { bucket: 'bucket', prefix: '' })
     assert.deepEqual(parseS3Url('s3://my.bucket-1/'), { bucket: 'my.bucket-1', prefix: '' })

@@ -28,7 +28,7 @@ const markName = 'weir-create'
 
 /**
  * Opens without a request: a server that is away is found by the first call, and a process may start without it.
- * @throws WeirError CHECKPOINT_STORE_FAILED
+ * @throws WeirError USAGE for an endpoint that is none
  */
 export async function openS3Store(options: S3Options, limits: Partial<S3Limits> = {}): Promise<CheckpointStore> {
   return new S3CheckpointStore(await loadLibrary(), options, { ...defaultLimits, ...limits })
@@ -39,6 +39,7 @@ class S3CheckpointStore implements CheckpointStore {
   readonly #options: S3Options
   readonly #limits: S3Limits
   readonly #client: S3Client
+  readonly #place: { readonly bucket: string; readonly server: string }
   readonly #closing = new AbortController()
   readonly #running = new Set<AbortController>()
   /** The server was seen to keep If-None-Match. */
@@ -48,7 +49,10 @@ class S3CheckpointStore implements CheckpointStore {
     this.#library = library
     this.#options = options
     this.#limits = limits
-    const { endpoint, credentials, region = regionFor(endpoint) } = options
+    const { credentials } = options
+    const endpoint = options.endpoint ?? process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL
+    const region = options.region ?? regionFor(endpoint)
+    this.#place = { bucket: options.bucket, server: endpoint === undefined ? 'S3' : originOf(endpoint) }
     this.#client = new library.S3Client({
       ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
       ...(region === undefined ? {} : { region }),
@@ -277,11 +281,15 @@ class S3CheckpointStore implements CheckpointStore {
   #at(name: string): { Bucket: string; Key: string } {
     return { Bucket: this.#options.bucket, Key: this.#options.prefix + name }
   }
+}
 
-  get #place(): { bucket: string; server: string } {
-    const { bucket, endpoint } = this.#options
-    return { bucket, server: endpoint === undefined ? 'S3' : new URL(endpoint).origin }
+/** Without what stands before the host: it may be a password. */
+function originOf(endpoint: string): string {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
+    throw new WeirError('USAGE', 'the endpoint of an S3 store is given as https://HOST[:PORT], without credentials')
   }
+  return url.origin
 }
 
 const nothing = (): void => {}
