@@ -111,6 +111,12 @@ export const errorTable = {
     'backoff',
     'check the place of the checkpoints: that it can be reached, its access rights and free space',
   ),
+  CHECKPOINT_KEY: entry(
+    'user',
+    'never',
+    'give every key that checkpoints were encrypted with, the one that writes first; reencrypt renews what older keys wrote',
+  ),
+  INVALID_KEYS: entry('user', 'never', 'make a key with: openssl rand -hex 32'),
   DIRECTORY_IN_USE: entry('user', 'never', 'stop the other process that uses this directory'),
   EPOCH_FAILED: entry('internal', 'restart', 'see the log; the epoch failed more often than the bound allows'),
   // http

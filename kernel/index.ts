@@ -15,6 +15,15 @@ export { crc32, murmur2, positiveMurmur2, sha256Hex } from './hash.js'
 export { repositoryFile } from './paths.js'
 export { BoundedQueue } from './queue.js'
 export {
+  parseSealKeys,
+  type SealKeys,
+  seal,
+  sealedWith,
+  sealOverheadBytes,
+  type Unsealed,
+  unseal,
+} from './seal.js'
+export {
   beginningOfTime,
   type Clock,
   type DurationMs,

@@ -3,5 +3,6 @@ export { foreignClientsMissing, type KafkaForTests, type KafkaOptions, kafkaMiss
 export { GuardedFolder } from './process.js'
 export { type Fault, type FaultProxy, startProxy } from './proxy.js'
 export { type RegistryForTests, type RegistryOptions, registryMissing, startRegistry } from './registry.js'
+export { type S3ForTests, s3Missing, startS3 } from './s3.js'
 export { addScramUser, password, securedListeners, username } from './secured.js'
 export { authority, clientCertificate, clientKey } from './tls.js'

@@ -9,6 +9,7 @@ import { cacheFolder, fetchArtifacts, makeWhole, pinnedArtifacts } from './artif
 import { foreignClients } from './clients.js'
 import { java } from './java.js'
 import { brokerProperties, clusterId } from './kafka-properties.js'
+import { missing, reasonAgainst } from './missing.js'
 import { servicePort } from './ports.js'
 import { GuardedFolder, type StartedProcess } from './process.js'
 import { type FaultProxy, startProxy } from './proxy.js'
@@ -75,33 +76,8 @@ export function kafkaMissing(): Promise<string | undefined> {
   return missing('Kafka', kafkaJars)
 }
 
-/** For the `skip` of tests of a service that needs Java and what `fetchFiles` fetches. */
-export function missing(service: string, fetchFiles: () => Promise<unknown>): Promise<string | undefined> {
-  return reasonAgainst(service, async () => {
-    await java()
-    await fetchFiles()
-  })
-}
-
-async function reasonAgainst(what: string, find: () => Promise<unknown>): Promise<string | undefined> {
-  try {
-    await find()
-    return undefined
-  } catch (error) {
-    const reason = `${what} cannot run here: ${whole(error)}`
-    if (process.env.WEIR_REQUIRE_SERVICES === '1') throw new Error(reason)
-    return reason
-  }
-}
-
 /** Of the clients that are not ours. */
 export const foreignClientsMissing = (): Promise<string | undefined> => reasonAgainst('foreign clients', foreignClients)
-
-/** An error's message with those of its causes. */
-function whole(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return error.cause === undefined ? error.message : `${error.message}: ${whole(error.cause)}`
-}
 
 const kafkaJars = (): Promise<readonly string[]> => fetchArtifacts(pinnedArtifacts('kafka'))
 

@@ -163,3 +163,13 @@ export class GuardedFolder {
     await ended
   }
 }
+
+/** Whether a GET is answered with success: for `isReady`. */
+export async function answers(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url)).ok
+  } catch {
+    // nobody listens yet
+    return false
+  }
+}

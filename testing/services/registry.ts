@@ -1,9 +1,9 @@
 /** A real schema registry for tests: Apicurio, which speaks the Confluent API, in memory, on the loopback address. */
 import { fetchArtifacts, pinnedArtifacts, unpacked } from './artifacts.js'
 import { java } from './java.js'
-import { missing } from './kafka.js'
+import { missing } from './missing.js'
 import { servicePort } from './ports.js'
-import { GuardedFolder } from './process.js'
+import { answers, GuardedFolder } from './process.js'
 import { askRunner } from './shared.js'
 
 const readyMsMax = 180_000
@@ -65,13 +65,4 @@ async function startOwn(): Promise<RegistryForTests> {
     throw error
   }
   return { url, stop: () => folder.close() }
-}
-
-async function answers(url: string): Promise<boolean> {
-  try {
-    return (await fetch(url)).ok
-  } catch {
-    // nobody listens yet
-    return false
-  }
 }

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
+import { isWeirError, parseSealKeys, type SealKeys, sealedWith } from '../../kernel/index.js'
+import { checkpointStoreConformance } from './conformance.js'
+import { encrypted, reencrypt } from './encrypted.js'
+import { MemoryObjects } from './stores/memory.js'
+
+const hex = (byte: number): string => Buffer.alloc(32, byte).toString('hex')
+const keysOf = (...bytes: number[]): SealKeys => parseSealKeys(bytes.map(hex).join(), 'the test')
+const idOf = (byte: number): string => [...keysOf(byte).keys()][0]!
+const text = (value: string): Buffer => Buffer.from(value)
+
+describe('encrypted checkpoint store', () => {
+  checkpointStoreConformance(async () => {
+    const kept = new MemoryObjects()
+    const open = () => encrypted(kept.open(), keysOf(1))
+    return { store: open(), reopen: async () => open() }
+  })
+
+  it('keeps nothing readable but names', async () => {
+    const kept = new MemoryObjects()
+    const store = encrypted(kept.open(), keysOf(1))
+    await store.put('put', text('customer-4711'))
+    await store.create('created', text('customer-4711'))
+    assert.equal(kept.objects.size, 2)
+    for (const bytes of kept.objects.values()) assert.equal(bytes.includes('4711'), false)
+  })
+
+  it('finds objects that were changed, cut short or swapped', async () => {
+    const kept = new MemoryObjects()
+    const store = encrypted(kept.open(), keysOf(1))
+    await store.put('a', text('a'.repeat(99)))
+    await store.put('b', text('b'.repeat(99)))
+    const [a, b] = [kept.objects.get('a')!, kept.objects.get('b')!]
+    const changed = Buffer.from(a)
+    changed[60]! ^= 0x80
+    for (const damaged of [changed, a.subarray(0, -1), b]) {
+      kept.objects.set('a', damaged)
+      await assert.rejects(store.get('a'), { code: 'CHECKPOINT_CORRUPT', message: /: a was changed/ })
+    }
+    kept.objects.set('a', a)
+    assert.equal((await store.get('a'))?.toString(), 'a'.repeat(99))
+  })
+
+  it('says which key is missing, and shows none', async () => {
+    const kept = new MemoryObjects()
+    await encrypted(kept.open(), keysOf(1)).put('a', text('x'))
+    const error = await encrypted(kept.open(), keysOf(2))
+      .get('a')
+      .catch(reason => reason)
+    assert.ok(isWeirError(error, 'CHECKPOINT_KEY'))
+    assert.match(error.message, new RegExp(`a is encrypted with key ${idOf(1)}; there is only ${idOf(2)}`))
+    for (const byte of [1, 2]) assert.equal(inspect(error, { depth: 9 }).includes(hex(byte)), false)
+  })
+
+  it('takes nothing that is not encrypted', async () => {
+    const kept = new MemoryObjects()
+    await kept.open().put('a', text('x'))
+    const store = encrypted(kept.open(), keysOf(1))
+    await assert.rejects(store.get('a'), { code: 'CHECKPOINT_KEY', message: /not encrypted/ })
+    for await (const { bytes } of store.list('')) assert.equal(bytes, 0)
+  })
+
+  it('refuses a newer format', async () => {
+    const kept = new MemoryObjects()
+    const store = encrypted(kept.open(), keysOf(1))
+    await store.put('a', text('x'))
+    kept.objects.get('a')![4] = 2
+    await assert.rejects(store.get('a'), { code: 'STATE_FORMAT' })
+  })
+})
+
+describe('another key', () => {
+  it('writes while the older one still reads; once all is renewed, the older one is needed no more', async () => {
+    const kept = new MemoryObjects()
+    await encrypted(kept.open(), keysOf(1)).put('a/1', text('old'))
+    const both = encrypted(kept.open(), keysOf(2, 1))
+    await both.put('a/2', text('new'))
+    assert.equal((await both.get('a/1'))?.toString(), 'old')
+    assert.equal((await both.get('a/2'))?.toString(), 'new')
+    assert.equal(sealedWith(kept.objects.get('a/2')!), idOf(2))
+    const fresh = kept.objects.get('a/2')
+    assert.deepEqual(await reencrypt(kept.open(), keysOf(2, 1), { plain: 'refuse' }), { objects: 2, renewed: 1 })
+    assert.equal(kept.objects.get('a/2'), fresh, 'not written again')
+    const alone = encrypted(kept.open(), keysOf(2))
+    assert.equal((await alone.get('a/1'))?.toString(), 'old')
+    assert.deepEqual(await reencrypt(kept.open(), keysOf(2, 1), { plain: 'refuse' }), { objects: 2, renewed: 0 })
+  })
+
+  it('takes up what was stored without a key only when it is told to, below a prefix', async () => {
+    const kept = new MemoryObjects()
+    await kept.open().put('a/1', text('plain'))
+    await kept.open().put('b/1', text('elsewhere'))
+    await assert.rejects(reencrypt(kept.open(), keysOf(1), { plain: 'refuse' }), { code: 'CHECKPOINT_KEY' })
+    const counts = await reencrypt(kept.open(), keysOf(1), { plain: 'encrypt', prefix: 'a/' })
+    assert.deepEqual(counts, { objects: 1, renewed: 1 })
+    assert.equal((await encrypted(kept.open(), keysOf(1)).get('a/1'))?.toString(), 'plain')
+    assert.equal(kept.objects.get('b/1')?.toString(), 'elsewhere')
+  })
+
+  it('does not pass over what was changed', async () => {
+    const kept = new MemoryObjects()
+    await encrypted(kept.open(), keysOf(1)).put('a', text('x'))
+    kept.objects.get('a')!.reverse().write('WSEA\x01')
+    kept.objects.get('a')!.write(idOf(1), 5, 'hex')
+    await assert.rejects(reencrypt(kept.open(), keysOf(1), { plain: 'encrypt' }), { code: 'CHECKPOINT_CORRUPT' })
+  })
+})
