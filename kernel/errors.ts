@@ -76,7 +76,7 @@ export const errorTable = {
   HISTORY_TRIMMED: entry(
     'external',
     'never',
-    'restore the data directory from a backup; what came before was trimmed and cannot be folded again',
+    'restore a checkpoint or a backup of the data directory; what came before was trimmed and cannot be folded again',
   ),
   FINGERPRINT_MISMATCH: entry('user', 'never', 'drain the old topology first, or replay under an explicit flag'),
   SLOT_FENCED: entry('external', 'restart', 'another owner has taken this slot; nothing to do'),

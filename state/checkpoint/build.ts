@@ -24,7 +24,7 @@ export interface BuildLimits {
 }
 
 export const defaultBuildLimits: BuildLimits = {
-  blockBytes: 128 << 10,
+  blockBytes: 64 << 10,
   segmentBytesMin: 1 << 20,
   segmentBytesMax: 16 << 20,
   gatherBytesMax: 32 << 20,
