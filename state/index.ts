@@ -8,12 +8,14 @@ export {
   type CheckpointerOptions,
   type CheckpointLimits,
 } from './checkpoint/checkpointer.js'
+export { encrypted, type Reencrypted, reencrypt } from './checkpoint/encrypted.js'
 export type { InputPosition, Manifest } from './checkpoint/manifest.js'
 export { type RestoreOptions, restore, restoreGroups, restoreNewest, verify } from './checkpoint/restore.js'
 export { DeltaSpool } from './checkpoint/spool.js'
 export { type CheckpointStore, checkObjectName, type StoredObject } from './checkpoint/store.js'
 export { openDirectoryStore } from './checkpoint/stores/directory.js'
 export { MemoryObjects } from './checkpoint/stores/memory.js'
+export { openS3Store, parseS3Url } from './checkpoint/stores/s3/index.js'
 export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordOf, stringCodec } from './codecs.js'
 export type { KeyEntry as ResidentKey } from './entry.js'
 export type {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -105,6 +106,27 @@ test('verifies, and says which is damaged', async () => {
   assert.equal(code, 1)
   assert.match(out, /^slot 2 {2}epoch 2 {2}CHECKPOINT_CORRUPT: .*\nslot 2 {2}epoch 1 .* whole, 1 operations\n$/)
   await writeFile(delta, bytes)
+})
+
+test('encrypts what is there, and then reads it with the key alone', async () => {
+  const sealed = join(root, 'sealed')
+  await cp(store, sealed, { recursive: true })
+  const [one, other] = ['one', 'other'].map(name => join(root, `${name}.key`)) as [string, string]
+  for (const path of [one, other]) await writeFile(path, randomBytes(32).toString('hex'), { mode: 0o600 })
+  await assert.rejects(weir('reencrypt', '--store', sealed), { code: 'USAGE' })
+  const objects = /^(\d+) objects, \1 of them encrypted anew\n$/
+  assert.match((await weir('reencrypt', '--store', sealed, '--key-file', one)).out, objects)
+  assert.match((await weir('reencrypt', '--store', sealed, '--key-file', one)).out, /, 0 of them encrypted anew\n$/)
+  const plain = (await weir('list', '--store', store)).out
+  assert.equal((await weir('list', '--store', sealed, '--key-file', one)).out, plain)
+  assert.equal((await weir('verify', '--store', sealed, '--key-file', one)).code, 0)
+  await assert.rejects(weir('list', '--store', sealed, '--key-file', other), { code: 'CHECKPOINT_KEY' })
+  await assert.rejects(weir('list', '--store', store, '--key-file', one), { code: 'CHECKPOINT_KEY' })
+  assert.match((await weir('list', '--store', sealed)).out, /CHECKPOINT_CORRUPT/)
+  const both = join(root, 'both.key')
+  await writeFile(both, `${await readFile(other, 'utf8')}\n${await readFile(one, 'utf8')}\n`, { mode: 0o600 })
+  assert.match((await weir('reencrypt', '--store', sealed, '--key-file', both)).out, objects)
+  assert.equal((await weir('list', '--store', sealed, '--key-file', other)).out, plain)
 })
 
 test('refuses what it cannot make sense of', async () => {

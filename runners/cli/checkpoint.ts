@@ -4,19 +4,22 @@ import {
   Catalogue,
   type CheckpointStore,
   type Manifest,
-  openDirectoryStore,
   openRocksDb,
+  reencrypt,
   restore,
   StateStore,
   type Stored,
   type Unusable,
   verify,
 } from '../../state/index.js'
-import { optionalTextOf, textOf } from '../config/index.js'
+import { type CheckpointPlace, isBucket, openCheckpointStore, openStoreBelow } from '../checkpoints/index.js'
+import { textOf } from '../config/index.js'
+import { loadSealKeys } from '../encryption/index.js'
+import { placeOf } from './checkpoint-place.js'
 import { configOf } from './settings.js'
 import { parseArguments, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
 
-const help = `usage: weir checkpoint list|inspect|verify|restore --store DIR [flags]
+const help = `usage: weir checkpoint list|inspect|verify|restore|reencrypt --store DIR [flags]
 
 Looks at the checkpoints that workers have made; none of it disturbs a worker.
 
@@ -24,8 +27,10 @@ Looks at the checkpoints that workers have made; none of it disturbs a worker.
   inspect    the manifest of one as JSON
   verify     reads all bytes of all of them (or of one); exit code 1 when one is damaged
   restore    makes the state of one in a new directory, --to; a worker takes it up as DATA_DIR/slot-N
+  reencrypt  writes what older keys, or none, have encrypted anew with the first key; may be stopped and repeated
 
-  --store DIR         default that of the configuration (WEIR_CHECKPOINTS_STORE)
+  --store DIR         or s3://BUCKET/PREFIX; default that of the configuration (WEIR_CHECKPOINTS_STORE)
+  --key-file FILE     keys, where checkpoints are encrypted (WEIR_CHECKPOINTS_KEY_FILE, or the keys in WEIR_CHECKPOINTS_KEYS)
   --app NAME          name of the deployment (WEIR_APP)
   --slot N            of this slot alone; inspect and restore need it where there are several
   --epoch N           this one; inspect and restore take the newest without it
@@ -36,8 +41,9 @@ example:
   npx --no-install weir checkpoint verify --store /mnt/checkpoints
 `
 
-const actions = ['list', 'inspect', 'verify', 'restore'] as const
+const actions = ['list', 'inspect', 'verify', 'restore', 'reencrypt'] as const
 type Action = (typeof actions)[number]
+type Look = Exclude<Action, 'reencrypt'>
 
 interface Found {
   readonly catalogue: Catalogue
@@ -58,20 +64,26 @@ export const checkpointVerb: Verb = {
         slot: { type: 'string' },
         epoch: { type: 'string' },
         to: { type: 'string' },
+        'key-file': { type: 'string' },
       },
-      ['list, inspect, verify or restore'],
+      ['list, inspect, verify, restore or reencrypt'],
     )
     const action = actions.find(name => name === operands[0])
     if (action === undefined) throw new WeirError('USAGE', `'${operands[0]}' is none of ${actions.join(', ')}`)
     const to = text(values, 'to')
     if ((action === 'restore') !== (to !== undefined))
       throw new WeirError('USAGE', '--to belongs to restore, which needs it')
-    const config = configOf({ ...(values.config !== undefined && { config: values.config }) })
-    const directory = text(values, 'store') ?? optionalTextOf(config, 'checkpoints.store')
-    if (directory === undefined) throw new WeirError('USAGE', '--store is missing')
+    const config = configOf({
+      ...(values.config !== undefined && { config: values.config }),
+      ...(values['key-file'] !== undefined && { 'checkpoints-key-file': values['key-file'] }),
+    })
+    const place = placeOf(config, text(values, 'store'))
+    if (place === undefined) throw new WeirError('USAGE', '--store is missing')
     // Opening makes it: a name that is misspelt is not to look like a store without checkpoints.
-    if (!existsSync(directory)) throw new WeirError('USAGE', `there is no directory ${directory}`)
-    const store = await openDirectoryStore(directory)
+    if (!isBucket(place.store) && !existsSync(place.store))
+      throw new WeirError('USAGE', `there is no directory ${place.store}`)
+    if (action === 'reencrypt') return await encryptAnew(place, io)
+    const store = await openCheckpointStore(place)
     try {
       return await run(action, await find(store, text(values, 'app') ?? textOf(config, 'app'), values), to, io)
     } finally {
@@ -80,7 +92,7 @@ export const checkpointVerb: Verb = {
   },
 }
 
-async function run(action: Action, found: readonly Found[], to: string | undefined, io: VerbIo): Promise<number> {
+async function run(action: Look, found: readonly Found[], to: string | undefined, io: VerbIo): Promise<number> {
   switch (action) {
     case 'list':
       for (const each of found) io.out(`${lineOf(each)}\n`)
@@ -94,6 +106,19 @@ async function run(action: Action, found: readonly Found[], to: string | undefin
       await restoreTo(newestOf(found), to!)
       io.out(`restored to ${to}\n`)
       return 0
+  }
+}
+
+async function encryptAnew(place: CheckpointPlace, io: VerbIo): Promise<number> {
+  const keys = loadSealKeys(place)
+  if (keys === undefined) throw new WeirError('USAGE', 'there are no keys: --key-file or WEIR_CHECKPOINTS_KEYS')
+  const store = await openStoreBelow(place)
+  try {
+    const { objects, renewed } = await reencrypt(store, keys, { plain: 'encrypt' })
+    io.out(`${objects} objects, ${renewed} of them encrypted anew\n`)
+    return 0
+  } finally {
+    await store.close()
   }
 }
 

@@ -1,6 +1,7 @@
 import { createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock, WeirError } from '../../kernel/index.js'
 import { type Config, durationOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { loadSealKeys } from '../encryption/index.js'
 import {
   type CheckpointJob,
   kafkaAccess,
@@ -9,6 +10,7 @@ import {
   serveHealth,
   type WorkerEvent,
 } from '../worker/index.js'
+import { placeOf } from './checkpoint-place.js'
 import { checkpointHelp, configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { logCheckpointEvent, logSlotEvent } from './slot-log.js'
 import { parseFlags, text, type Verb, wholeNumber } from './verb.js'
@@ -76,11 +78,13 @@ export const workerVerb: Verb = {
 }
 
 function checkpointsOf(config: Config): CheckpointJob | undefined {
-  const directory = optionalTextOf(config, 'checkpoints.store')
-  if (directory === undefined) return undefined
+  const place = placeOf(config)
+  if (place === undefined) return undefined
+  // Each slot's thread loads them for itself: what is wrong with them is said at the start.
+  loadSealKeys(place)
   const everyMs = durationOf(config, 'checkpoints.every')
   if (!Number.isFinite(everyMs)) throw new WeirError('USAGE', 'checkpoints.every is a time, not forever')
-  return { directory, everyMs, keep: numberOf(config, 'checkpoints.keep') }
+  return { place, everyMs, keep: numberOf(config, 'checkpoints.keep') }
 }
 
 /** Places and codes, never what a step said: its text may name a customer. */

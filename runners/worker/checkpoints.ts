@@ -1,5 +1,5 @@
 /**
- * Checkpoints of a slot that this process runs: in a directory that all workers share.
+ * Checkpoints of a slot that this process runs: in a place that all workers share.
  *
  * Invariant: the journal is trimmed behind the oldest checkpoint that is kept, and by nothing else: whoever loses its disk
  * goes on from there.
@@ -12,9 +12,9 @@ import {
   Checkpointer,
   DeltaSpool,
   type Manifest,
-  openDirectoryStore,
   type StateBackend,
 } from '../../state/index.js'
+import { openCheckpointStore } from '../checkpoints/index.js'
 import { journalTopicOf, type SlotCheckpoints } from '../slot/index.js'
 import type { CheckpointJob } from './job.js'
 
@@ -33,13 +33,13 @@ export interface CheckpointParts {
   readonly onEvent: (event: CheckpointEvent | { readonly kind: 'spool-dropped'; readonly reason: string }) => void
 }
 
-/** While `work` runs. @throws WeirError CHECKPOINT_STORE_FAILED where there is no such directory and none can be made */
+/** While `work` runs. @throws WeirError as `openCheckpointStore` does */
 export async function withCheckpoints(
   parts: CheckpointParts,
   work: (checkpoints: HostedCheckpoints) => Promise<void>,
 ): Promise<void> {
   const { job, app, slot, backend, clock, onEvent } = parts
-  const store = await openDirectoryStore(job.directory)
+  const store = await openCheckpointStore(job.place)
   const spool = await DeltaSpool.open({
     directory: parts.spoolDirectory,
     onDropped: reason => onEvent({ kind: 'spool-dropped', reason }),

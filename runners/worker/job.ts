@@ -16,6 +16,7 @@ import type { RecordDecoder } from '../../schemas/avro/index.js'
 import { HttpSchemaRegistry, labelValues, transactionValues, WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
 import { compile, type Plan, type SourceFormat } from '../../topology/index.js'
+import type { CheckpointPlace } from '../checkpoints/index.js'
 import { loadModel } from '../models/index.js'
 
 export interface WorkerJob {
@@ -39,7 +40,7 @@ export interface WorkerJob {
 /** Where a slot's checkpoints go, and how often. */
 export interface CheckpointJob {
   /** The same for all workers. */
-  readonly directory: string
+  readonly place: CheckpointPlace
   readonly everyMs: number
   /** The newest so many, of each slot. */
   readonly keep: number

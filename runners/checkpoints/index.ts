@@ -1,0 +1,22 @@
+/** Where a deployment keeps its checkpoints: a directory or a bucket, encrypted where there are keys. */
+import { type CheckpointStore, encrypted, openDirectoryStore, openS3Store, parseS3Url } from '../../state/index.js'
+import { type KeySource, loadSealKeys } from '../encryption/index.js'
+
+export interface CheckpointPlace extends KeySource {
+  /** A directory, or `s3://BUCKET/PREFIX`. */
+  readonly store: string
+}
+
+export const isBucket = (store: string): boolean => store.startsWith('s3://')
+
+/** As it is stored. @throws WeirError USAGE, CHECKPOINT_STORE_FAILED where there is no such directory and none can be made */
+export function openStoreBelow({ store }: CheckpointPlace): Promise<CheckpointStore> {
+  return isBucket(store) ? openS3Store(parseS3Url(store)) : openDirectoryStore(store)
+}
+
+/** @throws WeirError as `openStoreBelow` does; INVALID_KEYS */
+export async function openCheckpointStore(place: CheckpointPlace): Promise<CheckpointStore> {
+  const keys = loadSealKeys(place)
+  const store = await openStoreBelow(place)
+  return keys === undefined ? store : encrypted(store, keys)
+}
