@@ -4,6 +4,7 @@ export { openRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
 export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordOf, stringCodec } from './codecs.js'
 export type { KeyEntry as ResidentKey } from './entry.js'
 export type {
+  Description,
   MapState,
   PagedCodec,
   PagedObject,
@@ -12,9 +13,11 @@ export type {
   PageWriter,
   StateCodec,
   StateFactory,
+  StoredPages,
   Timers,
   ValueState,
 } from './handles.js'
+export { type HandleInspection, type InspectOptions, isoTime, type Json, type KeyInspection } from './inspect.js'
 export { keyBytesMax, keyGroupOf, keyGroupRange, keyGroupsFor, keyGroupsMax } from './keys.js'
 export { formatVersion, type JournalResume, type StatePosition } from './meta.js'
 export { StateMiss } from './miss.js'
