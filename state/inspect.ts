@@ -5,6 +5,8 @@
  * 2. whatever a user's codec gives is taken for personal data and masked; a description by the operator that owns the
  * object (PagedCodec.inspect) holds none; 3. every part has a bound with a name, and says so when it met it (I6).
  */
+import { WeirError } from '../kernel/index.js'
+
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json }
 
 export interface InspectOptions {
@@ -150,6 +152,12 @@ export function masked(text: string): string {
   const characters = [...text]
   const shown = characters.length > 3
   return `${shown ? characters[0] : ''}…${shown ? characters.at(-1) : ''} (${characters.length})`
+}
+
+/** @param names of the steps that keep state */
+export function unknownStep(names: Iterable<string>): WeirError {
+  const known = [...names].join(', ') || 'none'
+  return new WeirError('UNKNOWN_STEP', `no step of this name keeps state; those that do: ${known}`)
 }
 
 /** Event time, ms, as ISO 8601; what no calendar has (a timer may be further off) as the number. */

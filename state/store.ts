@@ -17,7 +17,7 @@ import { type KeyEntry, Meter, type StoreCore } from './entry.js'
 import { EvictionHand } from './evict.js'
 import { ExpiryIndex } from './expiry.js'
 import type { PagedObject } from './handles.js'
-import { type InspectOptions, JsonView, type KeyInspection } from './inspect.js'
+import { type InspectOptions, JsonView, type KeyInspection, unknownStep } from './inspect.js'
 import { KeyWriter, keyGroupsMax, parseKey, prefixRange, space, stepPrefix } from './keys.js'
 import { encodeMeta, formatKey, formatVersion, type Meta, positionKey, readMeta, type StatePosition } from './meta.js'
 import { PagedCell } from './paged.js'
@@ -254,10 +254,7 @@ export class StateStore {
    */
   async inspect(step: string, key: string, options: InspectOptions): Promise<KeyInspection> {
     const state = this.#steps.get(step)
-    if (state === undefined) {
-      const names = [...this.#steps.keys()].join(', ')
-      throw new WeirError('UNKNOWN_STEP', `no step of this name keeps state; those that do: ${names || 'none'}`)
-    }
+    if (state === undefined) throw unknownStep(this.#steps.keys())
     return await state.inspect(key, new JsonView(options))
   }
 

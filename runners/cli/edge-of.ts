@@ -4,13 +4,13 @@ import { type Config, numberOf, textOf } from '../config/index.js'
 
 /** The HTTP edge of this configuration before an engine, embedded or on Kafka. */
 export function edgeOf(
-  engine: Omit<Required<EdgePorts>, 'nowMs'>,
+  engine: Omit<EdgePorts, 'nowMs'>,
   config: Config,
   logger: Logger,
 ): ReturnType<typeof createEdge> {
-  const { decisions, health, stream, explain } = engine
+  const { decisions, health, stream, state, explain } = engine
   return createEdge({
-    ports: { decisions, health, stream, explain, nowMs: () => systemClock.nowMs() },
+    ports: { decisions, health, ...(stream && { stream }), ...(state && { state }), explain, nowMs: () => systemClock.nowMs() },
     cardKey: textOf(config, 'card_key'),
     host: textOf(config, 'http.host'),
     port: numberOf(config, 'http.port'),
