@@ -17,7 +17,14 @@ export type {
   Timers,
   ValueState,
 } from './handles.js'
-export { type HandleInspection, type InspectOptions, isoTime, type Json, type KeyInspection, unknownStep } from './inspect.js'
+export {
+  type HandleInspection,
+  type InspectOptions,
+  isoTime,
+  type Json,
+  type KeyInspection,
+  unknownStep,
+} from './inspect.js'
 export { keyBytesMax, keyGroupOf, keyGroupRange, keyGroupsFor, keyGroupsMax } from './keys.js'
 export { formatVersion, type JournalResume, type StatePosition } from './meta.js'
 export { StateMiss } from './miss.js'

@@ -10,7 +10,14 @@ export function edgeOf(
 ): ReturnType<typeof createEdge> {
   const { decisions, health, stream, state, explain } = engine
   return createEdge({
-    ports: { decisions, health, ...(stream && { stream }), ...(state && { state }), explain, nowMs: () => systemClock.nowMs() },
+    ports: {
+      decisions,
+      health,
+      ...(stream && { stream }),
+      ...(state && { state }),
+      explain,
+      nowMs: () => systemClock.nowMs(),
+    },
     cardKey: textOf(config, 'card_key'),
     host: textOf(config, 'http.host'),
     port: numberOf(config, 'http.port'),

@@ -18,6 +18,7 @@ import { readAt } from '../../operators/index.js'
 import type { InspectOptions, KeyInspection } from '../../state/index.js'
 import { advancedStages, expiryOf } from './clocks.js'
 import { deadLetterAppends, hashOutputs } from './egress.js'
+import { Inspections } from './inspections.js'
 import { type DeadLetter, type EpochInput, type Exclusions, RangeReaders, readEpoch, rereadEpoch } from './intake.js'
 import {
   type EpochRecord,
@@ -26,7 +27,6 @@ import {
   journalTopicOf,
   type PartitionOffset,
 } from './journal.js'
-import { Inspections } from './inspections.js'
 import { Lifecycle, type SlotState } from './lifecycle.js'
 import { type CrashPoint, defaultLimits, type SlotLimits, type SlotOptions, type StepResult } from './options.js'
 import { letterWithoutBytes, withOriginals } from './originals.js'

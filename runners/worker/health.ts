@@ -37,7 +37,11 @@ export async function serveHealth(
       default: {
         const [, step, key] = statePath.exec(path) ?? []
         if (step === undefined || key === undefined) return answer(response, 404, { status: 404 })
-        return await answerState(worker, response, { step, key, showPii: new URLSearchParams(query).get('show_pii') ?? 'false' })
+        return await answerState(worker, response, {
+          step,
+          key,
+          showPii: new URLSearchParams(query).get('show_pii') ?? 'false',
+        })
       }
     }
   })
@@ -69,7 +73,9 @@ async function answerState(
   } catch (error) {
     const { code, what } = isWeirError(error) ? error : new WeirError('INTERNAL_ERROR', 'something failed here')
     const status = statuses[code] ?? 500
-    answer(response, status, { type: `urn:weir:error:${code}`, status, detail: what, code }, problemType)
+    // Its words name the key.
+    const detail = code === 'BACKEND_FAILED' ? 'the state does not read' : what
+    answer(response, status, { type: `urn:weir:error:${code}`, status, detail, code }, problemType)
   }
 }
 

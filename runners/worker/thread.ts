@@ -1,8 +1,8 @@
 /** A thread that runs slots: the loaded models are shared by them, nothing else is. Started by threads.ts. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { defined, isWeirError, messageOf, systemClock, WeirError } from '../../kernel/index.js'
-import { modelsOf, planOf, type WorkerJob, writerSchemasOf } from './job.js'
 import type { SlotInspection } from '../slot/index.js'
+import { modelsOf, planOf, type WorkerJob, writerSchemasOf } from './job.js'
 import type { FromThread, SlotFailure, StateQuestion, ToThread } from './messages.js'
 import { SlotHost } from './slot-host.js'
 
