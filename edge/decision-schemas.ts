@@ -110,6 +110,39 @@ export const statusSchema: JsonSchema = {
   description: 'What the status page shows; totals count from the start of this process.',
 }
 
+export const keyStateSchema: JsonSchema = {
+  ...object({
+    slot: count,
+    epoch: { ...count, description: 'The last committed one: what is shown is as of its end.' },
+    step: text,
+    key: { ...text, description: 'Masked unless show_pii=true.' },
+    group: { ...count, description: 'The key group.' },
+    found: { ...truth, description: 'Any state or timer.' },
+    resident: { ...truth, description: 'In memory, not only on disk.' },
+    dirty: { ...truth, description: 'Changed since the last write-back.' },
+    states: list(
+      object(
+        {
+          name: text,
+          kind: { type: 'string', enum: ['value', 'map', 'paged'] },
+          codec: { ...text, description: 'Name and version.' },
+          present: truth,
+          value: {
+            description:
+              'What the codec gives; of a map its first 1,000 entries as key and value; of a paged object what its ' +
+              'operator says of it: windows, numbers, times.',
+          },
+          truncated: { ...truth, description: 'There is more than is shown.' },
+          expires_at: when,
+        },
+        ['expires_at'],
+      ),
+    ),
+    timers: list(text),
+  }),
+  description: 'What a step keeps of a key.',
+}
+
 export const problemSchema: JsonSchema = {
   ...object(
     {

@@ -23,6 +23,7 @@ import { createLogger, frameworkLogger, type Logger } from './logger.js'
 import { EdgeMetrics, Registry } from './metrics.js'
 import type { EdgePorts } from './ports.js'
 import { Recent } from './recent.js'
+import { stateRoutes } from './state-routes.js'
 import { statusRoutes } from './status-routes.js'
 import { streamRoutes } from './stream-routes.js'
 
@@ -70,6 +71,7 @@ export async function createEdge(options: EdgeOptions): Promise<Edge> {
   decisionRoutes(app, context, { cardKey, nowMs: ports.nowMs, onUnknownFields: metrics.unknownFields })
   statusRoutes(app, context)
   if (ports.stream !== undefined) streamRoutes(app, context, ports.stream)
+  if (ports.state !== undefined) stateRoutes(app, ports.state)
   await app.ready()
 
   const listen = async (): Promise<{ readonly url: string }> => {

@@ -5,6 +5,7 @@ import { isWeirError } from '../kernel/index.js'
 import type { EdgeContext } from './context.js'
 import { describeError } from './logger.js'
 import { type Problem, problemJson, problemType, sendProblem, shownAs, statusOf } from './problem.js'
+import { statePath } from './state-routes.js'
 
 /** Log lines about failed requests, at most; under a storm the metrics tell the rest. */
 const linesPerSecondMax = 10
@@ -71,8 +72,9 @@ function allowedMethods(app: FastifyInstance, url: string): string[] {
   return found.flatMap(method => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
 }
 
-/** The pattern that a path would match: only one route has a parameter. */
+/** The pattern that a path would match: two routes have parameters. */
 function routeOf(path: string): string {
+  if (/^\/v1\/admin\/state\/[^/]+\/[^/]+$/.test(path)) return statePath
   return /^\/v1\/decisions\/[^/]+$/.test(path) ? '/v1/decisions/:transaction_id' : path
 }
 

@@ -3,4 +3,13 @@ export { createEdge, type Edge, type EdgeOptions } from './edge.js'
 export { defaultLimits, type EdgeLimits } from './limits.js'
 export { createLogger, type Logger, type LoggerOptions } from './logger.js'
 export { openApiDocument } from './openapi.js'
-export type { DecideReply, DecisionJson, DecisionPort, EdgePorts, FindReply, HealthPort, StreamPort } from './ports.js'
+export type {
+  DecideReply,
+  DecisionJson,
+  DecisionPort,
+  EdgePorts,
+  FindReply,
+  HealthPort,
+  StatePort,
+  StreamPort,
+} from './ports.js'

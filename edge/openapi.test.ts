@@ -79,7 +79,7 @@ describe('/openapi.json', () => {
   })
 
   it('names every route that is there', async () => {
-    const names: Record<string, string> = { transaction_id: 't-1', file: 'style.css' }
+    const names: Record<string, string> = { transaction_id: 't-1', file: 'style.css', step: 'customer', key: 'c-1' }
     for (const { path, method } of operations) {
       const url = path.replace(/\{(\w+)\}/g, (_, name: string) => names[name]!)
       const body = path === '/v1/labels' ? label : transaction
@@ -104,6 +104,7 @@ describe('/openapi.json', () => {
       ['PUT', '/v1/decisions', 'POST'],
       ['GET', '/v1/labels?x=1', 'POST'],
       ['DELETE', '/v1/decisions/t-1', 'GET, HEAD'],
+      ['POST', '/v1/admin/state/customer/c-1', 'GET, HEAD'],
       ['POST', '/metrics', 'GET, HEAD'],
       ['OPTIONS', '/v1/decisions', 'POST'],
       ['PROPFIND', '/', 'GET, HEAD'],

@@ -5,12 +5,13 @@
 import {
   decisionSchema,
   healthSchema,
+  keyStateSchema,
   pendingSchema,
   problemSchema,
   recordedSchema,
   statusSchema,
 } from './decision-schemas.js'
-import { decideParameters, findParameters } from './parameters.js'
+import { decideParameters, findParameters, stateParameters } from './parameters.js'
 import { problemType } from './problem.js'
 import { identifier, type JsonSchema, labelSchema, transactionSchema } from './schemas.js'
 import { ndjsonType, streamParameters } from './stream-parameters.js'
@@ -23,6 +24,7 @@ const components: Readonly<Record<string, JsonSchema>> = {
   Recorded: recordedSchema,
   Health: healthSchema,
   Status: statusSchema,
+  KeyState: keyStateSchema,
   Problem: problemSchema,
 }
 
@@ -173,6 +175,24 @@ const paths: Readonly<Record<string, JsonSchema>> = {
     },
   },
   '/v1/status': { get: plain('status', 'Health, rates and last decisions', json(reference('Status')), [401, 403]) },
+  '/v1/admin/state/{step}/{key}': {
+    get: {
+      operationId: 'inspectState',
+      summary: 'What a step keeps of a key',
+      description:
+        'As of the last committed epoch; read between epochs, without a trace. `found` is false for a key without state. ' +
+        '404 for a step that keeps none, and where the deployment keeps its state in workers: ask them.',
+      parameters: [
+        { name: 'step', in: 'path', required: true, schema: identifier },
+        { name: 'key', in: 'path', required: true, schema: identifier },
+        ...parameters(stateParameters),
+      ],
+      responses: {
+        200: { description: 'The state of the key', content: json(reference('KeyState')) },
+        ...problems([...always, 401, 403, 404, 429]),
+      },
+    },
+  },
   '/healthz': { get: plain('healthz', 'The process lives', json(reference('Health'))) },
   '/readyz': { get: plain('readyz', 'Requests can be served', json(reference('Health'))) },
   '/metrics': { get: plain('metrics', 'Prometheus metrics', text('text/plain')) },

@@ -40,6 +40,14 @@ export const findParameters = {
   ...shapeParameters,
 } as const satisfies Record<string, JsonSchema>
 
+export const stateParameters = {
+  show_pii: {
+    type: 'boolean',
+    default: false,
+    description: 'Keys, ids and other texts whole; otherwise their first and last character and their length.',
+  },
+} as const satisfies Record<string, JsonSchema>
+
 /** How a decision is shown. */
 export interface Shape {
   readonly includeFeatures: boolean
@@ -85,14 +93,23 @@ function readAll(query: Query, problems: FieldProblem[]): DecideParameters {
 
 export function readShape(query: Query, problems: FieldProblem[]): Shape {
   return {
-    includeFeatures: readBoolean(query, 'include_features', problems),
-    includeExplanation: readBoolean(query, 'include_explanation', problems),
+    includeFeatures: readBoolean(query, 'include_features', shapeParameters.include_features, problems),
+    includeExplanation: readBoolean(query, 'include_explanation', shapeParameters.include_explanation, problems),
   }
 }
 
-function readBoolean(query: Query, name: keyof typeof shapeParameters, problems: FieldProblem[]): boolean {
+export function readStateParameters(query: Query, problems: FieldProblem[]): { readonly showPii: boolean } {
+  return { showPii: readBoolean(query, 'show_pii', stateParameters.show_pii, problems) }
+}
+
+function readBoolean(
+  query: Query,
+  name: string,
+  schema: { readonly default: boolean },
+  problems: FieldProblem[],
+): boolean {
   const text = query[name]
-  if (text === undefined) return shapeParameters[name].default
+  if (text === undefined) return schema.default
   if (text !== 'true' && text !== 'false') problems.push(wrong(name, 'true or false'))
   return text === 'true'
 }

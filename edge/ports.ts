@@ -66,11 +66,23 @@ export interface HealthPort {
   recent?(): readonly DecisionJson[]
 }
 
+/** The state of keys, for operators of the deployment. */
+export interface StatePort {
+  /**
+   * What a step keeps of a key, as plain JSON (KeyState of /openapi.json).
+   * @param options showPii: keys, ids and other texts whole, and not masked
+   * @throws WeirError UNKNOWN_STEP, NOT_READY, QUEUE_FULL, BACKEND_FAILED
+   */
+  inspect(step: string, key: string, options: { readonly showPii: boolean }): Promise<object>
+}
+
 export interface EdgePorts {
   readonly decisions: DecisionPort
   readonly health: HealthPort
   /** Without it there is no /v1/stream. */
   readonly stream?: StreamPort
+  /** Without it there is no /v1/admin/state. */
+  readonly state?: StatePort
   /** One decision in words. */
   readonly explain: (decision: DecisionJson) => string
   /** Wall clock, ms. */

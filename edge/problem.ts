@@ -32,6 +32,7 @@ const statuses: Partial<Record<ErrorCode, readonly [status: number, title: strin
   UNAUTHENTICATED: [401, 'Credentials are missing or not valid'],
   FORBIDDEN: [403, 'The credentials do not allow this'],
   NOT_FOUND: [404, 'There is nothing here'],
+  UNKNOWN_STEP: [404, 'No step of this name keeps state'],
   METHOD_NOT_ALLOWED: [405, 'The resource has other methods'],
   REQUEST_TIMEOUT: [408, 'The request took too long to arrive'],
   AMBIGUOUS_ID: [409, 'Several customers have this transaction id'],

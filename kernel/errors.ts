@@ -64,6 +64,7 @@ export const errorTable = {
   // state, journal, log
   DUPLICATE_STATE: entry('user', 'never', 'give every state of a step a name of its own'),
   STATE_KEY_TOO_LONG: entry('data', 'never', 'keep keys and sub-keys of state within 65,535 bytes'),
+  UNKNOWN_STEP: entry('user', 'never', 'name one of the steps listed; weir describe shows the topology'),
   TIMER_LIMIT: entry('user', 'never', 'register fewer timers a key'),
   STATE_FORMAT: entry('user', 'never', 'use the Weir version that wrote this directory, or a newer one'),
   HOP_CORRUPT: entry('external', 'never', 'restore the topic; Weir cannot tell which record is missing'),
@@ -119,6 +120,7 @@ export const errorTable = {
   INVALID_KEYS: entry('user', 'never', 'make a key with: openssl rand -hex 32'),
   DIRECTORY_IN_USE: entry('user', 'never', 'stop the other process that uses this directory'),
   EPOCH_FAILED: entry('internal', 'restart', 'see the log; the epoch failed more often than the bound allows'),
+  SLOT_ELSEWHERE: entry('user', 'never', 'ask the worker that runs the slot; /readyz lists the slots of each'),
   // http
   INVALID_REQUEST: entry('user', 'never', 'mend the errors listed; /openapi.json has the schemas'),
   UNAUTHENTICATED: entry('user', 'never', 'send valid credentials as Authorization: Bearer'),

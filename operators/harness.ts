@@ -3,8 +3,16 @@
  * random (a miss, then the call again), saves and reloads objects at random, trims them, and refuses output at random.
  * It fails when an object changes without `touch`, or in a call that a miss or a full output undid.
  */
-import { AssertionError, assert, ByteReader, ByteWriter, type EventTimeMs, eventTime } from '../kernel/index.js'
-import type { PagedCodec, PagedObject, PageSource, StateFactory, Timers } from '../state/index.js'
+import {
+  AssertionError,
+  assert,
+  ByteReader,
+  ByteWriter,
+  defined,
+  type EventTimeMs,
+  eventTime,
+} from '../kernel/index.js'
+import type { Description, PagedCodec, PagedObject, PageSource, StateFactory, Timers } from '../state/index.js'
 import type { OperatorSpec, Row, StepRuntime } from './contract.js'
 
 export interface HarnessOptions {
@@ -147,6 +155,16 @@ export class Harness {
       this.#keys.set(key, stored)
     }
     return stored
+  }
+
+  /** What the operator says of a key's object, from pages as they were last saved; at most `pagesMax` of them. */
+  async inspect(key: string, pagesMax = 1_000): Promise<Description> {
+    const { object, pages } = this.stored(key)
+    const read = async (ids: readonly string[]): Promise<ByteReader[]> => {
+      assert(ids.length <= pagesMax, `${ids.length} pages of at most ${pagesMax}`)
+      return ids.map(id => new ByteReader(defined(pages.get(id), `page ${id}`)))
+    }
+    return await defined(this.#codec!.inspect, 'a description')(object, { max: pagesMax, read })
   }
 
   get keys(): readonly string[] {

@@ -7,6 +7,7 @@
  */
 import { AssertionError } from '../kernel/index.js'
 import type { StateBackend } from './backend.js'
+import type { CellInspection, HandleInspection, JsonView } from './inspect.js'
 import type { KeyWriter } from './keys.js'
 import type { EntrySink } from './serialise.js'
 import type { UndoLog } from './undo.js'
@@ -28,6 +29,8 @@ export interface Cell {
   save(sink: EntrySink): void
   /** Lets go of what can be loaded again. */
   trim?(): void
+  /** What an operator would find, without a change to anything (inspect.ts). @throws WeirError BACKEND_FAILED */
+  inspect(view: JsonView): Promise<CellInspection>
 }
 
 /** A Map slot, the entry, its array of cells and the key's string; measured on Node 20: 166 with a key of 8, Maps half full more. */
@@ -56,6 +59,8 @@ export class KeyEntry {
 /** The engine's side of a handle. */
 export interface HandleCore {
   readonly name: string
+  readonly kind: HandleInspection['kind']
+  readonly codec: { readonly name: string; readonly version: number }
   /** The cell of a key that has no root. */
   create(entry: KeyEntry): Cell
   /** The cell of a key from its root; `root` may be kept. */

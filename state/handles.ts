@@ -9,6 +9,7 @@
  *    the operator again with the same record. Never catch it.
  */
 import type { ByteReader, ByteWriter, EventTimeMs } from '../kernel/index.js'
+import type { Json } from './inspect.js'
 
 /** Turns a value into bytes and back; equal values must give equal bytes. `version` is part of the fingerprint. */
 export interface StateCodec<V> {
@@ -84,6 +85,26 @@ export interface PagedCodec<O extends PagedObject> {
   create(pages: PageSource): O
   /** @param pages as for `create` */
   load(root: ByteReader, pages: PageSource): O
+  /**
+   * What a person wants to know of an object. Called between epochs; it changes nothing, not even what is in memory, and
+   * does not read through the object's own PageSource.
+   */
+  inspect?(object: O, pages: StoredPages): Description | Promise<Description>
+}
+
+/** Of a paged object, in words that anybody may read: plain JSON without ids or texts of records. */
+export interface Description {
+  readonly value: Json
+  /** Not all pages that it should rest on were read. */
+  readonly truncated?: boolean
+}
+
+/** Pages as they were last saved. */
+export interface StoredPages {
+  /** Pages that one call of `read` gives. */
+  readonly max: number
+  /** In the order of the ids. @throws WeirError BACKEND_FAILED for a page that was never saved */
+  read(ids: readonly string[]): Promise<ByteReader[]>
 }
 
 export interface PagedState<O extends PagedObject> {

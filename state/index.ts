@@ -19,6 +19,7 @@ export { openS3Store, parseS3Url } from './checkpoint/stores/s3/index.js'
 export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordOf, stringCodec } from './codecs.js'
 export type { KeyEntry as ResidentKey } from './entry.js'
 export type {
+  Description,
   MapState,
   PagedCodec,
   PagedObject,
@@ -27,9 +28,18 @@ export type {
   PageWriter,
   StateCodec,
   StateFactory,
+  StoredPages,
   Timers,
   ValueState,
 } from './handles.js'
+export {
+  type HandleInspection,
+  type InspectOptions,
+  isoTime,
+  type Json,
+  type KeyInspection,
+  unknownStep,
+} from './inspect.js'
 export { keyBytesMax, keyGroupOf, keyGroupRange, keyGroupsFor, keyGroupsMax } from './keys.js'
 export { formatVersion, type JournalResume, type StatePosition } from './meta.js'
 export { StateMiss } from './miss.js'

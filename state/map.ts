@@ -8,6 +8,7 @@
 import { assert, ByteReader } from '../kernel/index.js'
 import { type Cell, currentEntry, type HandleCore, type KeyEntry, resize, type StepScope } from './entry.js'
 import { checkAccepted, type MapState, type StateCodec } from './handles.js'
+import { type CellInspection, entriesShownMax, type JsonView } from './inspect.js'
 import { checkKeyLength, lengthPrefixed } from './keys.js'
 import { compareUtf8, wellFormed } from './order.js'
 import type { EntrySink } from './serialise.js'
@@ -19,6 +20,7 @@ const subEntryBytes = 160
 const rangeEntriesMax = 4_096
 
 export class MapHandle<V> implements MapState<V>, HandleCore {
+  readonly kind = 'map'
   readonly name: string
   readonly suffix: Buffer
   readonly scope: StepScope
@@ -188,6 +190,34 @@ class MapCell<V> implements Cell, Undoable {
       if (!this.#changed.has(subKey) && this.#known.get(subKey) === undefined) this.#known.delete(subKey)
     }
     this.#measure()
+  }
+
+  async inspect(view: JsonView): Promise<CellInspection> {
+    const entries = await this.#firstEntries(entriesShownMax + 1)
+    if (entries.length === 0) return { present: false, value: null, truncated: false }
+    const { value, truncated } = view.render(
+      entries.slice(0, entriesShownMax).map(([subKey, of]) => ({ key: subKey, value: of })),
+    )
+    return { present: true, value, truncated: truncated || entries.length > entriesShownMax }
+  }
+
+  /** From memory and backend, and nothing is learnt: at least the first `count` entries, in order, if there are so many. */
+  async #firstEntries(count: number): Promise<readonly (readonly [string, V])[]> {
+    const { scope, suffix, codec } = this.#handle
+    const { gte, lt, idFrom } = scope.keysOf(this.#entry).parts(suffix)
+    const found = new Map<string, V>()
+    for (let from = gte; !this.#complete; ) {
+      const slice = await scope.core.backend.range({ gte: from, lt, limit: count })
+      for (const { key, value } of slice) {
+        const subKey = key.toString('utf8', idFrom)
+        // What memory knows is newer.
+        if (!this.#known.has(subKey)) found.set(subKey, codec.decode(new ByteReader(value)))
+      }
+      if (slice.length < count || found.size >= count) break
+      from = Buffer.concat([slice[slice.length - 1]!.key, Buffer.of(0)])
+    }
+    for (const [subKey, value] of this.#known) if (value !== undefined) found.set(subKey, value)
+    return [...found].sort((a, b) => compareUtf8(a[0], b[0]))
   }
 
   #isEmpty(): boolean {

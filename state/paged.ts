@@ -6,10 +6,11 @@
  * object that follows it; 3. a stored object that can expire has at least one entry in the expiry index, at or before the
  * day on which it expires (expiry.ts moves it on).
  */
-import { assert, ByteReader, type ByteWriter, WeirError } from '../kernel/index.js'
+import { assert, ByteReader, type ByteWriter, defined, WeirError } from '../kernel/index.js'
 import { type Cell, currentEntry, type HandleCore, type KeyEntry, resize, type StepScope } from './entry.js'
 import { expiryDay } from './expiry.js'
 import type { PagedCodec, PagedObject, PagedState, PageSource, PageWriter } from './handles.js'
+import { type CellInspection, isoTime, pagesReadMax } from './inspect.js'
 import { lengthPrefixed } from './keys.js'
 import type { EntrySink } from './serialise.js'
 
@@ -21,6 +22,7 @@ const armedFlag = 1
 const touchedFlag = 2
 
 export class PagedHandle<O extends PagedObject> implements PagedState<O>, HandleCore {
+  readonly kind = 'paged'
   readonly name: string
   readonly suffix: Buffer
   readonly scope: StepScope
@@ -115,15 +117,8 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
   }
 
   async #loadPage(id: string): Promise<void> {
-    const { scope, suffix, name } = this.#handle
-    const key = Buffer.from(scope.keysOf(this.#entry).part(suffix, id))
-    const [bytes] = await scope.core.backend.getMany([key])
-    if (bytes === undefined) {
-      throw new WeirError(
-        'BACKEND_FAILED',
-        `page '${id}' of state '${name}' of step '${scope.name}', key '${this.#entry.key}', is gone`,
-      )
-    }
+    const { scope } = this.#handle
+    const [bytes] = await this.#readPages([id])
     if (this.#loaded === undefined) {
       this.#loaded = new Map()
       scope.afterCall(() => {
@@ -131,7 +126,41 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
         this.measure()
       })
     }
-    this.#loaded.set(id, bytes)
+    this.#loaded.set(id, defined(bytes, 'a page that was read'))
+  }
+
+  async #readPages(ids: readonly string[]): Promise<Buffer[]> {
+    const { scope, suffix, name } = this.#handle
+    const keys = ids.map(id => Buffer.from(scope.keysOf(this.#entry).part(suffix, id)))
+    return (await scope.core.backend.getMany(keys)).map((bytes, i) => {
+      if (bytes !== undefined) return bytes
+      const what = `page '${ids[i]}' of state '${name}' of step '${scope.name}', key '${this.#entry.key}', is gone`
+      throw new WeirError('BACKEND_FAILED', what)
+    })
+  }
+
+  async inspect(): Promise<CellInspection> {
+    const { object } = this
+    // One that was only asked for is not there yet; nor is one whose pages go with the next save.
+    const kept = this.dirty || (this.#stored && this.#purge === undefined)
+    if (object === undefined || !kept || this.expired()) return { present: false, value: null, truncated: false }
+    const described = await this.#handle.codec.inspect?.(object, {
+      max: pagesReadMax,
+      read: async ids => {
+        assert(ids.length <= pagesReadMax, `${ids.length} pages of at most ${pagesReadMax}`)
+        const pending = this.#handle.scope.core.pendingPages.get(this)
+        const stored = await this.#readPages(ids.filter(id => !pending?.has(id)))
+        let next = 0
+        return ids.map(id => new ByteReader(pending?.get(id) ?? stored[next++]!))
+      },
+    })
+    const deadline = this.deadline()
+    return {
+      present: true,
+      value: described?.value ?? null,
+      truncated: described?.truncated ?? false,
+      ...(Number.isFinite(deadline) && { expires_at: isoTime(deadline) }),
+    }
   }
 
   /** Event time after which the object counts as absent; Infinity when it never does. */

@@ -10,6 +10,7 @@
 import { assert, messageOf, WeirError } from '../kernel/index.js'
 import { type Cell, type HandleCore, KeyEntry, type StepScope, type StoreCore } from './entry.js'
 import type { MapState, PagedCodec, PagedObject, PagedState, StateCodec, StateFactory, ValueState } from './handles.js'
+import { type HandleInspection, isoTime, type JsonView, type KeyInspection } from './inspect.js'
 import { checkKeyLength, type KeyWriter, keyGroupOf, lengthPrefixed, space, stepPrefix } from './keys.js'
 import { MapHandle } from './map.js'
 import { StateMiss } from './miss.js'
@@ -116,12 +117,7 @@ export class StepState implements StateFactory, StepScope {
       const absent = keys.filter(key => !this.entries.has(key))
       const generation = core.generation
       const entries = absent.map(key => this.#newEntry(key))
-      const storageKeys: Buffer[] = []
-      for (const entry of entries) {
-        const writer = this.keysOf(entry)
-        for (const suffix of this.#suffixes) storageKeys.push(Buffer.from(writer.root(suffix)))
-      }
-      const roots = storageKeys.length === 0 ? [] : await core.backend.getMany(storageKeys)
+      const roots = await this.#rootsOf(entries)
       // Evicted meanwhile, perhaps after a change that this read has not seen: read again.
       if (core.generation !== generation) continue
       entries.forEach((entry, i) => {
@@ -131,20 +127,33 @@ export class StepState implements StateFactory, StepScope {
     }
   }
 
+  /** Of each entry the root of each handle. */
+  async #rootsOf(entries: readonly KeyEntry[]): Promise<readonly (Buffer | undefined)[]> {
+    const storageKeys: Buffer[] = []
+    for (const entry of entries) {
+      const writer = this.keysOf(entry)
+      for (const suffix of this.#suffixes) storageKeys.push(Buffer.from(writer.root(suffix)))
+    }
+    return storageKeys.length === 0 ? [] : await this.core.backend.getMany(storageKeys)
+  }
+
   #newEntry(key: string): KeyEntry {
     checkKeyLength(key)
     return new KeyEntry(key, keyGroupOf(Buffer.from(key, 'utf8'), this.core.keyGroups))
   }
 
   #admit(entry: KeyEntry, roots: readonly (Buffer | undefined)[], first: number): void {
-    entry.cells = this.#handles.map((handle, i) => {
-      const root = roots[first + i]
-      const cell = root === undefined ? handle.create(entry) : this.#loadCell(handle, entry, root)
-      entry.bytes += cell.bytes
-      return cell
-    })
+    entry.cells = this.#cellsOf(entry, roots, first)
+    for (const cell of entry.cells) entry.bytes += cell.bytes
     this.entries.set(entry.key, entry)
     this.core.meter.cacheBytes += entry.bytes
+  }
+
+  #cellsOf(entry: KeyEntry, roots: readonly (Buffer | undefined)[], first: number): readonly Cell[] {
+    return this.#handles.map((handle, i) => {
+      const root = roots[first + i]
+      return root === undefined ? handle.create(entry) : this.#loadCell(handle, entry, root)
+    })
   }
 
   #loadCell(handle: HandleCore, entry: KeyEntry, root: Buffer): Cell {
@@ -236,6 +245,39 @@ export class StepState implements StateFactory, StepScope {
   keysOf(entry: KeyEntry): KeyWriter {
     this.core.keys.begin(this.entryPrefix, entry.group, entry.key)
     return this.core.keys
+  }
+
+  /**
+   * What the key's state is, from memory where it is resident and else decoded from the backend, for this once.
+   * Between epochs only. @throws WeirError STATE_KEY_TOO_LONG, BACKEND_FAILED
+   */
+  async inspect(rawKey: string, view: JsonView): Promise<KeyInspection> {
+    const key = wellFormed(rawKey)
+    const resident = this.entries.get(key)
+    const entry = resident ?? (await this.#readAside(key))
+    const states: HandleInspection[] = []
+    for (const [i, cell] of entry.cells.entries()) {
+      const { name, kind, codec } = this.#handles[i]!
+      states.push({ name, kind, codec: `${codec.name}@${codec.version}`, ...(await cell.inspect(view)) })
+    }
+    const timers = this.timers.timesOf(key).map(isoTime)
+    return {
+      step: this.name,
+      key: view.text(key),
+      group: entry.group,
+      found: timers.length > 0 || states.some(({ present }) => present),
+      resident: resident !== undefined,
+      dirty: entry.dirty || entry.pending,
+      states,
+      timers,
+    }
+  }
+
+  /** An entry that is not among the residents, and not counted. */
+  async #readAside(key: string): Promise<KeyEntry> {
+    const entry = this.#newEntry(key)
+    entry.cells = this.#cellsOf(entry, await this.#rootsOf([entry]), 0)
+    return entry
   }
 
   /** The handle's cell of a resident key. */

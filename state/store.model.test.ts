@@ -12,7 +12,7 @@ async function runSeeds(
   epochs: number,
   disk: (seed: number) => Promise<ModelDisk>,
 ): Promise<ModelFigures> {
-  const total: ModelFigures = { misses: 0, evicted: 0, swept: 0, discards: 0, crashes: 0 }
+  const total: ModelFigures = { misses: 0, evicted: 0, swept: 0, discards: 0, looks: 0, crashes: 0 }
   for (let seed = 1; seed <= seeds; seed++) {
     // From a cache that holds next to nothing to one that holds everything.
     const run = new ModelRun(seed, await disk(seed), [2_000, 10_000, 1 << 30][seed % 3]!)

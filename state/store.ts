@@ -18,6 +18,7 @@ import { type KeyEntry, Meter, type StoreCore } from './entry.js'
 import { EvictionHand } from './evict.js'
 import { ExpiryIndex } from './expiry.js'
 import type { PagedObject } from './handles.js'
+import { type InspectOptions, JsonView, type KeyInspection, unknownStep } from './inspect.js'
 import { KeyWriter, keyGroupsMax, parseKey, prefixRange, space, stepPrefix } from './keys.js'
 import { encodeMeta, formatKey, formatVersion, type Meta, positionKey, readMeta, type StatePosition } from './meta.js'
 import { PagedCell } from './paged.js'
@@ -263,6 +264,16 @@ export class StateStore {
       if (found === 'removed') removed++
     }
     return removed
+  }
+
+  /**
+   * What a step keeps of a key, as an operator would find it now. Between epochs; it changes nothing (inspect.ts).
+   * @throws WeirError UNKNOWN_STEP, STATE_KEY_TOO_LONG, BACKEND_FAILED
+   */
+  async inspect(step: string, key: string, options: InspectOptions): Promise<KeyInspection> {
+    const state = this.#steps.get(step)
+    if (state === undefined) throw unknownStep(this.#steps.keys())
+    return await state.inspect(key, new JsonView(options))
   }
 
   /** Back to what the backend holds. Every StepState is dead; steps are declared anew. */

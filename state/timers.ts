@@ -53,6 +53,11 @@ export class TimerTable implements Undoable {
     return list.times[position(list.times, at)] === at
   }
 
+  /** Ascending. */
+  timesOf(key: string): readonly number[] {
+    return this.#lists.get(key)?.times ?? []
+  }
+
   countOf(key: string): number {
     return this.#lists.get(key)?.times.length ?? 0
   }
@@ -196,6 +201,11 @@ export class StepTimers implements Timers {
     if (!this.#table.has(key, at)) return
     this.#table.remove(key, at)
     this.#scope.undo.push(this.#table, { key, group, at }, true)
+  }
+
+  /** Of any key, ascending. */
+  timesOf(key: string): readonly number[] {
+    return this.#table.timesOf(key)
   }
 
   /** The next timer at or before the watermark; the same again until `fired` or a cancel. */

@@ -2,6 +2,7 @@
 import { assert, ByteReader } from '../kernel/index.js'
 import { type Cell, currentEntry, type HandleCore, type KeyEntry, resize, type StepScope } from './entry.js'
 import { checkAccepted, type StateCodec, type ValueState } from './handles.js'
+import type { CellInspection, JsonView } from './inspect.js'
 import { lengthPrefixed } from './keys.js'
 import type { EntrySink } from './serialise.js'
 import type { Undoable } from './undo.js'
@@ -11,6 +12,7 @@ const cellBytes = 88
 const bytesPerEncoded = 3
 
 export class ValueHandle<V> implements ValueState<V>, HandleCore {
+  readonly kind = 'value'
   readonly name: string
   readonly suffix: Buffer
   readonly scope: StepScope
@@ -90,5 +92,9 @@ class ValueCell<V> implements Cell, Undoable {
 
   restore(_what: unknown, before: unknown): void {
     this.value = before as V | undefined
+  }
+
+  async inspect(view: JsonView): Promise<CellInspection> {
+    return { present: this.value !== undefined, ...view.render(this.value) }
   }
 }

@@ -13,6 +13,7 @@ export interface FakeEngine extends EdgePorts {
   onDecide: (transaction: Transaction) => DecideReply | Promise<DecideReply>
   onFind: (id: string, customer: string | undefined) => FindReply
   onLabel: () => void
+  onInspect: (step: string, key: string, showPii: boolean) => object
   reasons: string[]
 }
 
@@ -58,6 +59,7 @@ export function fakeEngine(): FakeEngine {
     onDecide: transaction => ({ kind: 'decided', decision: decision(transaction), repeated: false }),
     onFind: () => ({ kind: 'unknown' }),
     onLabel: () => {},
+    onInspect: (step, key) => ({ step, key, found: false }),
     decisions: {
       decide: async (transaction, deadlineMs) => {
         engine.transactions.push(transaction)
@@ -76,6 +78,7 @@ export function fakeEngine(): FakeEngine {
       },
     },
     health: { notReady: () => engine.reasons, status: () => ({ epoch: 41, app: 'fraud' }) },
+    state: { inspect: async (step, key, { showPii }) => engine.onInspect(step, key, showPii) },
     // nobody ever decides anything else
     stream: { decisions: async function* () {} },
     explain: line => `In words: ${(JSON.parse(line.toString()) as { outcome: string }).outcome}.`,

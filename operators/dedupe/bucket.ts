@@ -97,6 +97,19 @@ export class Bucket {
     return gone
   }
 
+  /** How many entries have a clock that is not before `oldest`, and the clock of the first of them. */
+  since(oldest: number): { readonly count: number; readonly first: number } {
+    let at = 0
+    let clock = this.firstClock
+    for (let i = 0; i < this.count; i++) {
+      const delta = deltaOf(readVarint(this.#bytes, at))
+      if (i > 0) clock += delta
+      if (clock >= oldest) return { count: this.count - i, first: clock }
+      at = endOfEntry(this.#bytes, position.at)
+    }
+    return { count: 0, first: Number.POSITIVE_INFINITY }
+  }
+
   entries(): RememberedId[] {
     const entries: RememberedId[] = []
     let at = 0

@@ -8,7 +8,15 @@
  * A key that has grown keeps its buckets until it expires as a whole; what they held goes as they are touched.
  */
 import { assert, type ByteReader, type EventTimeMs, eventTime } from '../../kernel/index.js'
-import type { PagedCodec, PagedObject, PageSource, PageWriter } from '../../state/index.js'
+import {
+  type Description,
+  isoTime,
+  type PagedCodec,
+  type PagedObject,
+  type PageSource,
+  type PageWriter,
+  type StoredPages,
+} from '../../state/index.js'
 import { Bucket, type RememberedId } from './bucket.js'
 
 export interface DedupeSizes {
@@ -104,6 +112,34 @@ export class DedupeIndex implements PagedObject {
     } else if (bucket.count > this.#sizes.rootEntriesMax) {
       this.#total -= bucket.prune(oldest)
       if (bucket.count > this.#sizes.rootEntriesMax) this.#leaveRoot(bucket)
+    }
+  }
+
+  /**
+   * `ids` that a repeat would meet now, and when the first and the last of them arrived by the key's clock. Of a table with
+   * more pages than may be read it is about those that were.
+   */
+  async inspect(pages: StoredPages): Promise<Description> {
+    const from = this.#time - this.#horizonMs
+    let ids = 0
+    let oldest = Number.POSITIVE_INFINITY
+    const add = (bucket: Bucket): void => {
+      const { count, first } = bucket.since(from)
+      ids += count
+      oldest = Math.min(oldest, first)
+    }
+    if (this.#root) add(this.#root)
+    const stored: string[] = []
+    for (let index = 0; index < this.#buckets; index++) {
+      const bucket = this.#pages.get(index)
+      if (bucket) add(bucket)
+      else stored.push(String(index))
+    }
+    for (const page of await pages.read(stored.slice(0, pages.max))) add(Bucket.load(page))
+    const time = (at: number): string | null => (Number.isFinite(at) ? isoTime(at) : null)
+    return {
+      value: { ids, oldest: time(oldest), newest: time(this.#time) },
+      truncated: stored.length > pages.max,
     }
   }
 
@@ -209,5 +245,6 @@ export function dedupeCodec(horizonMs: number, sizes: DedupeSizes): PagedCodec<D
     version: 1,
     create: pages => new DedupeIndex(horizonMs, sizes, pages),
     load: (root, pages) => DedupeIndex.load(horizonMs, sizes, root, pages),
+    inspect: (index, pages) => index.inspect(pages),
   }
 }

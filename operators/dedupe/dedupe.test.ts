@@ -172,6 +172,55 @@ describe('dedupe', () => {
     assert.ok(misses > 1_000 && split > 8, `${misses} misses, ${split} buckets`)
   })
 
+  it('describes how many ids it remembers and since when, and reads no more pages than it may', async () => {
+    const iso = (at: number): string => new Date(at).toISOString()
+    const action = fc.record({ id: fc.nat(80), step: fc.constantFrom(0, 1, 2, 5), back: fc.constantFrom(0, 0, 1, 99) })
+    let tables = 0
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(action, { minLength: 1, maxLength: 200, size: 'max' }),
+        fc.integer(),
+        async (actions, seed) => {
+          const harness = harnessOf(100, {
+            random: seeded(seed),
+            miss: 0.2,
+            save: 0.3,
+            trim: 0.3,
+            reload: 0.2,
+            full: 0.1,
+          })
+          const clocks: number[] = []
+          let now = 0
+          for (const { id, step, back } of actions) {
+            now += step
+            const clock = Math.max(clocks.at(-1) ?? Number.NEGATIVE_INFINITY, now - back)
+            if (passes(harness, `id ${id}`, now - back)) clocks.push(clock)
+          }
+          const newest = clocks.at(-1)!
+          const alive = clocks.filter(clock => newest - clock <= 100)
+          const stored = harness.stored('key')
+          const object = stored.object as DedupeIndex
+          const before = [object.pagesInMemory, object.bytesInMemory]
+          assert.deepEqual(await harness.inspect('key'), {
+            value: { ids: alive.length, oldest: iso(alive[0]!), newest: iso(newest) },
+            truncated: false,
+          })
+          assert.deepEqual([object.pagesInMemory, object.bytesInMemory], before)
+          if (object.buckets <= 2) return
+          tables++
+          stored.save()
+          object.trim()
+          const few = await harness.inspect('key', 2)
+          assert.equal(few.truncated, true)
+          assert.ok((few.value as { ids: number }).ids <= alive.length)
+        },
+      ),
+      { numRuns: 150, seed: 6 },
+    )
+    assert.ok(tables > 50, `${tables} tables`)
+    assert.deepEqual((await harnessOf().inspect('nobody')).value, { ids: 0, oldest: null, newest: null })
+  })
+
   it('touches a page or two for a record, however many ids a key has shown', () => {
     const harness = harnessOf(days(67), wellBehaved, { rootEntriesMax: 128, pageEntries: 64, cleanPagesMax: 16 })
     const stored = harness.stored('key')

@@ -100,6 +100,27 @@ export class Reservoir implements PagedObject {
     return this.#tree.pagesInMemory
   }
 
+  /** Events held, those that no evaluation reaches any more included. */
+  get events(): number {
+    return this.#tree.count + this.#head.count
+  }
+
+  /** Time of the oldest of them; undefined without any. */
+  get oldest(): number | undefined {
+    if (!this.#tree.isEmpty) return this.#tree.first
+    return this.#head.count > 0 ? this.#head.first : undefined
+  }
+
+  get earlyLabels(): number {
+    return this.#early.count
+  }
+
+  /** The running aggregate of a boundary, by its index, at `time` (invariant 1). Not to be changed. */
+  aggregate(boundary: number): Float64Array {
+    const at = boundary * this.#shape.stride
+    return this.#cursors.subarray(at, at + this.#shape.aggregate)
+  }
+
   /** True when an event at `time` is more than the lateness behind: neither evaluated nor inserted. */
   isTooLate(time: number): boolean {
     return time < this.#time - this.#shape.latenessMs
@@ -408,9 +429,13 @@ export class Reservoir implements PagedObject {
   }
 }
 
-/** The codec of one step's reservoirs. */
-export function reservoirCodec(shape: ReservoirShape): PagedCodec<Reservoir> {
+/** The codec of one step's reservoirs. @param inspect what a person wants to know of one */
+export function reservoirCodec(
+  shape: ReservoirShape,
+  inspect: NonNullable<PagedCodec<Reservoir>['inspect']>,
+): PagedCodec<Reservoir> {
   return {
+    inspect,
     name: 'reservoir',
     version: 1,
     create: pages => new Reservoir(shape, pages),

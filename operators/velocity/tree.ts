@@ -60,6 +60,12 @@ export class EventTree {
     return this.#root.length === 0
   }
 
+  get count(): number {
+    let count = 0
+    for (const entry of this.#root) count += entry.sum[0]!
+    return count
+  }
+
   /** Time of the oldest event. */
   get first(): number {
     return this.#root[0]!.first

@@ -98,6 +98,21 @@ class Recount {
     return result
   }
 
+  /** What lies in each window at the key's greatest event time. */
+  windows(): { events: Event[]; after: number; through: number; fraud: number }[] {
+    const now = Math.max(...this.#events.map(({ time }) => time))
+    return windows.map(({ over, delay, sides }) => {
+      const through = now - delay - (sides.endsWith(']') ? 0 : 1)
+      const after = now - delay - over - (sides.startsWith('[') ? 1 : 0)
+      const events = this.#events.filter(({ time }) => time > after && time <= through)
+      return { events, after, through, fraud: events.filter(event => this.#isFraud(event, now)).length }
+    })
+  }
+
+  get times(): number[] {
+    return this.#events.map(({ time }) => time)
+  }
+
   #isFraud({ id, time }: Event, at: number): boolean {
     let best: Label | undefined
     for (const label of this.labels) {
@@ -120,7 +135,7 @@ const action = fc.record({
 })
 type Action = typeof action extends fc.Arbitrary<infer A> ? A : never
 
-function check(actions: readonly Action[], options: HarnessOptions): Harness {
+function check(actions: readonly Action[], options: HarnessOptions): Harness & { recount: Recount } {
   let now = 0
   const events = actions.map((a, i): Event => {
     now += a.step + a.leap
@@ -145,7 +160,7 @@ function check(actions: readonly Action[], options: HarnessOptions): Harness {
       assert.deepEqual(row.features, recount.features(event), `record ${i}`)
     }
   }
-  return harness
+  return Object.assign(harness, { recount })
 }
 
 describe('velocity', () => {
@@ -159,6 +174,60 @@ describe('velocity', () => {
       { numRuns: Number(process.env.WEIR_PROPERTY_RUNS ?? 600), seed: 3 },
     )
     assert.ok(misses > 1_000, `the property met ${misses} misses`)
+  })
+
+  it('describes the windows of a key as a recount at its greatest event time would, and changes nothing', async () => {
+    const iso = (at: number): string => new Date(at).toISOString()
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(action, { minLength: 1, maxLength: 120, size: 'max' }),
+        fc.integer(),
+        async (all, seed) => {
+          const options = { random: seeded(seed), miss: 0.4, save: 0.3, trim: 0.3, reload: 0.2, full: 0.1 }
+          const harness = check([{ ...all[0]!, label: false }, ...all], options)
+          const stored = harness.stored('key')
+          stored.save()
+          const root = stored.root!
+          const bytes = stored.object.bytesInMemory
+          const { value } = await harness.inspect('key')
+          const { recount } = harness
+          const now = Math.max(...recount.times)
+          const shown = value as { events: number; oldest: string } & Record<string, unknown>
+          const expected = recount.windows().map(({ events, after, through, fraud }) => {
+            const sum = events.reduce((so, { amount }) => so + BigInt(amount), 0n)
+            const mean = events.length === 0 ? null : Number(sum) / events.length
+            return {
+              after: iso(after),
+              through: iso(through),
+              count: events.length,
+              fraud,
+              amount: { sum: `${sum}`, mean },
+            }
+          })
+          const seen = (shown.windows as Record<string, unknown>[]).flatMap(({ features, ...window }) =>
+            (features as string[]).filter(name => name.startsWith('count')).map(name => [name, window]),
+          )
+          assert.deepEqual(
+            Object.fromEntries(seen),
+            Object.fromEntries(expected.map((window, i) => [`count${i}`, window])),
+          )
+          assert.deepEqual([shown.newest, shown.clock], [iso(now), iso(now)])
+          // What no evaluation reaches may have gone.
+          const reachable = recount.times.filter(time => time > now - lateness - 24).length
+          assert.ok(shown.events >= reachable && shown.events <= recount.times.length)
+          assert.ok(recount.times.includes(Date.parse(shown.oldest)))
+          assert.equal(stored.object.bytesInMemory, bytes)
+          stored.save()
+          assert.ok(stored.root!.equals(root))
+        },
+      ),
+      { numRuns: 150, seed: 8 },
+    )
+  })
+
+  it('describes a key that has shown nothing', async () => {
+    const { value } = await new Harness(specOf()).inspect('nobody')
+    assert.deepEqual(value, { events: 0, early_labels: 0, oldest: null, newest: null, clock: null, windows: [] })
   })
 
   const one = (window: Partial<Window>): Harness =>

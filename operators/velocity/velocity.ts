@@ -23,6 +23,7 @@ import {
 import { Hash64 } from '../identity.js'
 import { FeatureProgram } from './evaluate.js'
 import type { Feature } from './features.js'
+import { describeReservoir } from './inspect.js'
 import { type LabelFate, type Reservoir, reservoirCodec } from './reservoir.js'
 import { type ReservoirSizes, reservoirShape, valueMax } from './shape.js'
 
@@ -83,7 +84,7 @@ export function velocity<V extends VelocityValues<T>, T, L = never>(spec: Veloci
     earlyLabelsMax: spec.earlyLabelsMax ?? defaultEarlyLabelsMax,
     ...(spec.sizes && { sizes: spec.sizes }),
   })
-  const codec = reservoirCodec(shape)
+  const codec = reservoirCodec(shape, describeReservoir(shape, spec.features, valueNames))
   return {
     kind: 'velocity',
     stateful: true,

@@ -7,14 +7,21 @@ import { type Config, numberOf, textOf } from '../config/index.js'
  * @param queueMsMax what requests may wait for the engine while more come than it can do, ms: several of its usual answers
  */
 export function edgeOf(
-  engine: Omit<Required<EdgePorts>, 'nowMs'>,
+  engine: Omit<EdgePorts, 'nowMs'>,
   config: Config,
   logger: Logger,
   queueMsMax: number,
 ): ReturnType<typeof createEdge> {
-  const { decisions, health, stream, explain } = engine
+  const { decisions, health, stream, state, explain } = engine
   return createEdge({
-    ports: { decisions, health, stream, explain, nowMs: () => systemClock.nowMs() },
+    ports: {
+      decisions,
+      health,
+      ...(stream && { stream }),
+      ...(state && { state }),
+      explain,
+      nowMs: () => systemClock.nowMs(),
+    },
     cardKey: textOf(config, 'card_key'),
     host: textOf(config, 'http.host'),
     port: numberOf(config, 'http.port'),

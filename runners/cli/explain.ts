@@ -1,5 +1,6 @@
 import { decisionFromJson, explainDecision } from '../../fraud/index.js'
 import { clientFlags, clientHelp, clientOf } from './settings.js'
+import { printable } from './stdout.js'
 import { parseArguments, text, type Verb } from './verb.js'
 
 const help = `usage: weir explain ID [--customer ID] [--url URL] [--json]
@@ -38,12 +39,4 @@ export const explainVerb: Verb = {
       client.close()
     }
   },
-}
-
-/** Control characters but line ends as \\u00XX: rules and ids must not speak to the terminal. */
-function printable(words: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return words.replaceAll(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, character => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-  })
 }

@@ -50,6 +50,10 @@ const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb
     summary: 'lists records on Kafka that became no decision, and sends them again',
     load: async () => (await import('./deadletter.js')).deadletterVerb,
   },
+  state: {
+    summary: 'what a step of a running Weir keeps of a key',
+    load: async () => (await import('./state.js')).stateVerb,
+  },
   explain: {
     summary: 'one decision in words',
     load: async () => (await import('./explain.js')).explainVerb,

@@ -41,3 +41,11 @@ export function writeToStdout(chunk: string | Uint8Array): Promise<void> {
 
 const written = Promise.resolve()
 const ends = ['drain', 'error', 'close'] as const
+
+/** Control characters but line ends as \\u00XX: rules and ids must not speak to the terminal. */
+export function printable(words: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return words.replaceAll(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, character => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
+}

@@ -22,7 +22,7 @@ for each process; its loss loses nothing. While Kafka or the schema registry doe
 
   --threads N         slot threads; default 1
   --data-dir DIR      where state lies; default .weir (WEIR_DATA_DIR)
-  --port N            also serves /healthz, /readyz and /metrics there; without it no port is opened
+  --port N            also serves /healthz, /readyz, /metrics and the state of keys there; without it no port is opened
   --app NAME          name of the deployment (WEIR_APP)
   --model, --rules, --features, --cache-mb, --card-key   as for weir up
 ${checkpointHelp}

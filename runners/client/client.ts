@@ -63,6 +63,15 @@ export class WeirClient {
   }
 
   /**
+   * What a step keeps of a key, as JSON (KeyState of /openapi.json). @param showPii keys and texts whole
+   * @throws WeirError UNREACHABLE, UNKNOWN_STEP, SLOT_ELSEWHERE, NOT_READY, and what else the server says
+   */
+  async state(step: string, key: string, showPii: boolean): Promise<Buffer> {
+    const path = `/v1/admin/state/${encodeURIComponent(step)}/${encodeURIComponent(key)}`
+    return (await this.#get(showPii ? `${path}?show_pii=true` : path)).body
+  }
+
+  /**
    * Decisions as they are made, each a line of JSON without its end; read slowly and they come slowly.
    * Ends after `count`, when the server ends it, or when the signal is aborted.
    * @throws WeirError UNREACHABLE when the connection breaks

@@ -18,7 +18,7 @@ export {
   type SlotOptions,
   type StepResult,
 } from './options.js'
-export { genesisOf, ownedPartitions } from './ownership.js'
+export { genesisOf, ownedPartitions, slotOfKey } from './ownership.js'
 export { Phases } from './phases.js'
 export { type EpochMode, Pipeline, type PipelineLimits, RecordFault } from './pipeline.js'
 export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './recovery.js'
@@ -26,4 +26,4 @@ export { replyToBytesMax, replyToHeader } from './reply-to.js'
 export { positionKey } from './rows.js'
 export type { Reflected } from './running.js'
 export { partitionKey } from './running.js'
-export { Slot } from './slot.js'
+export { Slot, type SlotInspection } from './slot.js'

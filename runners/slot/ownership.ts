@@ -2,7 +2,9 @@
  * Which partitions a slot reads: partition p of any input belongs to slot p mod slots. A key then has one slot for
  * everything that is partitioned by it, hops included.
  */
+import { positiveMurmur2 } from '../../kernel/index.js'
 import type { TopicPartition } from '../../log/index.js'
+import { unknownStep } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import type { GenesisRecord, PartitionOffset } from './journal.js'
 
@@ -17,6 +19,21 @@ export function ownedPartitions(
       ({ partition }) => partition % slots === slot,
     ),
   )
+}
+
+/**
+ * The slot that has a step's state of a key.
+ * @throws WeirError UNKNOWN_STEP
+ */
+export function slotOfKey(plan: Plan, step: string, key: string): number {
+  const { slots, partitions } = plan.placement
+  const stateful = plan.steps.filter(node => node.kind === 'operator' && node.spec.stateful)
+  const found = stateful.find(node => node.name === step)
+  if (found?.kind !== 'operator') throw unknownStep(stateful.map(node => node.name))
+  // The engine's own steps are keyed by the number of a partition.
+  const ownKey = found.spec.keyOfRow !== undefined && /^\d{1,6}$/.test(key)
+  const partition = ownKey ? Number(key) : positiveMurmur2(Buffer.from(key, 'utf8')) % partitions
+  return partition % slots
 }
 
 /** What pins a new plan: slots, the partitions of every topic that is read, and where this slot starts. */

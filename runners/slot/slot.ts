@@ -10,13 +10,15 @@
  *   I4 whoever finds a newer owner in the journal yields; recover.ts fences before it reads the journal;
  *   I5 after a failed commit the committer is thrown away and the slot recovers from the journal;
  *   I7 a record on which an operator throws is left out of a second run and dead-lettered, a bounded number of times.
- * Calls must not overlap: one `step` at a time.
+ * Calls must not overlap: one `step` at a time. `inspect` alone may be called at any time.
  */
 import { assert, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
 import { type LogReader, offset } from '../../log/index.js'
 import { readAt } from '../../operators/index.js'
+import type { InspectOptions, KeyInspection } from '../../state/index.js'
 import { advancedStages, expiryOf } from './clocks.js'
 import { deadLetterAppends, hashOutputs } from './egress.js'
+import { Inspections } from './inspections.js'
 import { type DeadLetter, type EpochInput, type Exclusions, RangeReaders, readEpoch, rereadEpoch } from './intake.js'
 import {
   type EpochRecord,
@@ -44,11 +46,18 @@ interface Exclusion {
   readonly waited: boolean
 }
 
+/** What a slot keeps of a key, and when: after `epoch`. */
+export interface SlotInspection extends KeyInspection {
+  readonly slot: number
+  readonly epoch: number
+}
+
 export class Slot {
   readonly phases = new Phases()
   readonly #options: SlotOptions
   readonly #limits: SlotLimits
   readonly #lifecycle = new Lifecycle()
+  readonly #inspections = new Inspections()
   #running: Running | undefined
   #recoveries = 0
   /** Of the last run; 0 before the first. */
@@ -103,6 +112,7 @@ export class Slot {
    */
   async step(): Promise<StepResult> {
     assert(this.#lifecycle.state === 'running', `step of a slot that is ${this.#lifecycle.state}`)
+    await this.#inspections.beginStep()
     try {
       const result = await this.#epoch()
       if (result.kind === 'committed') this.#recoveries = 0
@@ -116,12 +126,32 @@ export class Slot {
       return { kind: 'idle' }
     } finally {
       this.phases.stop()
+      this.#inspections.endStep()
     }
+  }
+
+  /**
+   * What a step keeps of a key as of the last committed epoch. Answered between epochs; while a step is under way that is
+   * before the next one. Nothing that operators see changes by it (I3).
+   * @throws WeirError UNKNOWN_STEP, NOT_READY while the slot does not run, QUEUE_FULL, BACKEND_FAILED
+   */
+  async inspect(step: string, key: string, options: InspectOptions): Promise<SlotInspection> {
+    const { slot, store } = this.#options
+    const refuseUnlessRunning = (): void => {
+      const { state } = this.#lifecycle
+      if (state !== 'running') throw new WeirError('NOT_READY', `slot ${slot} is ${state}`)
+    }
+    refuseUnlessRunning()
+    return await this.#inspections.ask(async () => {
+      refuseUnlessRunning()
+      return { slot, epoch: this.epoch, ...(await store.inspect(step, key, options)) }
+    })
   }
 
   /** Stops reading, writes state back unless nobody will want it, and lets go of the log. */
   async close(options: { readonly keepState: boolean } = { keepState: true }): Promise<void> {
     if (this.#lifecycle.state === 'closed') return
+    await this.#inspections.stop(`slot ${this.#options.slot} is closing`)
     try {
       if (this.#lifecycle.state === 'running') {
         this.#lifecycle.transition('draining')

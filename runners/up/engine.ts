@@ -8,7 +8,7 @@
  * since what it kept of their records is unknown; 5. retention works beside the epochs, in small steps, on the storage that
  * is open.
  */
-import type { DecideReply, DecisionPort, HealthPort, StreamPort } from '../../edge/index.js'
+import type { DecideReply, DecisionPort, HealthPort, StatePort, StreamPort } from '../../edge/index.js'
 import {
   championModel,
   decisionFromJson,
@@ -72,6 +72,9 @@ export class EmbeddedEngine {
   readonly decisions: DecisionPort
   readonly health: HealthPort
   readonly stream: StreamPort
+  readonly state: StatePort = {
+    inspect: async (step, key, options) => await this.#slot.inspect(step, key, options),
+  }
   readonly explain = (decision: Buffer): string => explainDecision(decisionFromJson(decision))
   readonly #options: EngineOptions
   readonly #plan: Plan

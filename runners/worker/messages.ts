@@ -1,12 +1,22 @@
 /** What the worker's main thread and its slot threads say to each other. */
 import type { ErrorCode } from '../../kernel/index.js'
+import type { SlotInspection } from '../slot/index.js'
 import type { HostEvent, SlotStatus } from './slot-host.js'
+
+/** What somebody wants to see of a key's state. */
+export interface StateQuestion {
+  readonly step: string
+  readonly key: string
+  readonly showPii: boolean
+}
 
 export type ToThread =
   | { readonly kind: 'run'; readonly slot: number }
   | { readonly kind: 'stop'; readonly slot: number }
   /** Answer to 'ask'. */
   | { readonly kind: 'permission'; readonly slot: number; readonly granted: boolean }
+  /** Answered by 'inspected' with the same id, always. */
+  | { readonly kind: 'inspect'; readonly id: number; readonly slot: number; readonly question: StateQuestion }
   /** No slot runs here any more: let go of the models and end. */
   | { readonly kind: 'end' }
 
@@ -15,6 +25,7 @@ export type FromThread =
   | { readonly kind: 'event'; readonly slot: number; readonly event: HostEvent }
   /** May this slot fence its last owner? Answered once the membership is fresh, or lost. */
   | { readonly kind: 'ask'; readonly slot: number }
+  | { readonly kind: 'inspected'; readonly id: number; readonly answer: SlotInspection | SlotFailure }
   | { readonly kind: 'released'; readonly slot: number; readonly failure: SlotFailure | undefined }
 
 /** Why going on would be wrong. */

@@ -8,7 +8,7 @@ import { HttpSchemaRegistry, registerSchema } from '../../schemas/registry/index
 import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
 import { makeFolders } from '../folders/index.js'
 import { repliesTopic } from '../replies/index.js'
-import { journalTopicOf } from '../slot/index.js'
+import { journalTopicOf, slotOfKey } from '../slot/index.js'
 import { planOf, type RegistryAccess, type WorkerJob } from './job.js'
 import { kafkajsConfig } from './kafka.js'
 import { Membership } from './membership.js'
@@ -57,7 +57,7 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
         ...callbacks,
       })
     return new SlotWorker(
-      { job, threads, prefix, clock, membership, onEvent },
+      { job, threads, prefix, clock, membership, onEvent, slotOf: (step, key) => slotOfKey(plan, step, key) },
       await storedEpochs(rest.dataDir, partitions),
     )
   } finally {

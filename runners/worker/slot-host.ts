@@ -20,7 +20,14 @@ import { type LogReader, type LogTrimmer, offset } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import type { WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
-import { type CheckpointEvent, keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
+import {
+  type CheckpointEvent,
+  type InspectOptions,
+  keyGroupsFor,
+  openRocksDb,
+  type StateBackend,
+  StateStore,
+} from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
@@ -34,6 +41,7 @@ import {
   partitionKey,
   Slot,
   type SlotEvent,
+  type SlotInspection,
 } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
 import { type HostedCheckpoints, withCheckpoints } from './checkpoints.js'
@@ -115,6 +123,7 @@ export class SlotHost {
   readonly #io: SlotHostIo
   #stopping = false
   #reportedAtMs = Number.NEGATIVE_INFINITY
+  #slot: Slot | undefined
 
   constructor(job: WorkerJob, slot: number, { plan, models, schemas }: SlotParts, io: SlotHostIo) {
     this.#job = job
@@ -127,6 +136,12 @@ export class SlotHost {
 
   stop(): void {
     this.#stopping = true
+  }
+
+  /** @throws WeirError NOT_READY while the slot does not run, UNKNOWN_STEP, QUEUE_FULL, BACKEND_FAILED */
+  async inspect(step: string, key: string, options: InspectOptions): Promise<SlotInspection> {
+    if (this.#slot === undefined) throw new WeirError('NOT_READY', `slot ${this.#number} does not run yet`)
+    return await this.#slot.inspect(step, key, options)
   }
 
   /** Until it is stopped or the slot is no longer ours. @throws WeirError that another try cannot mend */
@@ -235,6 +250,7 @@ export class SlotHost {
     })
     let done = false
     let repliesLost = 0
+    this.#slot = slot
     try {
       await slot.start()
       this.#report(slot, store, log, true)
@@ -257,6 +273,7 @@ export class SlotHost {
       }
       done = true
     } finally {
+      this.#slot = undefined
       await slot.close({ keepState: done })
     }
     this.#report(slot, store, log, true)

@@ -2,7 +2,10 @@
  * A worker from the first question that it asks Kafka. While Kafka or the schema registry does not answer it waits, and says so;
  * whatever else keeps it from starting ends it: an operator has to act.
  */
+import { WeirError } from '../../kernel/index.js'
 import { openPatiently } from '../serving/index.js'
+import type { SlotInspection } from '../slot/index.js'
+import type { StateQuestion } from './messages.js'
 import { openWorker, type WorkerSettings } from './open.js'
 import type { SlotStatus } from './slot-host.js'
 import type { SlotWorker } from './worker.js'
@@ -23,6 +26,12 @@ export class StartingWorker {
   /** Why this worker cannot do its part now; empty when it can. */
   notReady(): readonly string[] {
     return this.#worker?.notReady() ?? [this.#waitsFor]
+  }
+
+  /** @throws WeirError as SlotWorker.inspect; NOT_READY before there is one */
+  async inspect(question: StateQuestion): Promise<SlotInspection> {
+    if (this.#worker === undefined) throw new WeirError('NOT_READY', this.#waitsFor)
+    return await this.#worker.inspect(question)
   }
 
   /** Runs until `signal` is aborted. @throws WeirError that needs an operator */

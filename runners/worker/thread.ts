@@ -1,8 +1,9 @@
 /** A thread that runs slots: the loaded models are shared by them, nothing else is. Started by threads.ts. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { defined, isWeirError, messageOf, systemClock } from '../../kernel/index.js'
+import { defined, isWeirError, messageOf, systemClock, WeirError } from '../../kernel/index.js'
+import type { SlotInspection } from '../slot/index.js'
 import { modelsOf, planOf, type WorkerJob, writerSchemasOf } from './job.js'
-import type { FromThread, SlotFailure, ToThread } from './messages.js'
+import type { FromThread, SlotFailure, StateQuestion, ToThread } from './messages.js'
 import { SlotHost } from './slot-host.js'
 
 const port = defined(parentPort, 'the port of a worker thread')
@@ -44,6 +45,16 @@ function released(slot: number, error: unknown): void {
   say({ kind: 'released', slot, failure: error === undefined ? undefined : failureOf(error) })
 }
 
+async function inspected(slot: number, { step, key, showPii }: StateQuestion): Promise<SlotInspection | SlotFailure> {
+  try {
+    const host = hosts.get(slot)
+    if (host === undefined) throw new WeirError('NOT_READY', `slot ${slot} does not run yet`)
+    return await host.inspect(step, key, { showPii })
+  } catch (error) {
+    return failureOf(error)
+  }
+}
+
 function failureOf(error: unknown): SlotFailure {
   return isWeirError(error)
     ? { code: error.code, what: error.what }
@@ -57,6 +68,9 @@ port.on('message', async (message: ToThread) => {
       break
     case 'stop':
       hosts.get(message.slot)?.stop()
+      break
+    case 'inspect':
+      say({ kind: 'inspected', id: message.id, answer: await inspected(message.slot, message.question) })
       break
     case 'permission': {
       const answer = asked.get(message.slot)

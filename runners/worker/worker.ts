@@ -7,10 +7,10 @@
  */
 import { Worker as Thread } from 'node:worker_threads'
 import { assert, type Clock, messageOf, millis, seconds, WeirError } from '../../kernel/index.js'
-import type { PartitionOffset } from '../slot/index.js'
+import type { PartitionOffset, SlotInspection } from '../slot/index.js'
 import type { WorkerJob } from './job.js'
 import type { Membership } from './membership.js'
-import type { FromThread, SlotFailure, ToThread } from './messages.js'
+import type { FromThread, SlotFailure, StateQuestion, ToThread } from './messages.js'
 import type { HostEvent, SlotStatus } from './slot-host.js'
 
 const permissionPoll = millis(50)
@@ -24,8 +24,13 @@ export type WorkerEvent =
   | { readonly kind: 'running' | 'released'; readonly slot: number }
   | { readonly kind: 'waiting' | 'group-trouble' | 'offsets-not-committed'; readonly message: string }
 
+/** Of one worker; each slot has a bound of its own below it. */
+const inspectionsMax = 64
+
 export interface WorkerOptions {
   readonly job: WorkerJob
+  /** The slot of a key. @throws WeirError UNKNOWN_STEP */
+  readonly slotOf: (step: string, key: string) => number
   readonly threads: number
   /** Put before the topics' names in Kafka. */
   readonly prefix: string
@@ -39,6 +44,8 @@ export interface MembershipCallbacks {
   readonly onAssigned: (slots: readonly number[]) => void
   readonly onTrouble: (message: string) => void
 }
+
+type InspectAnswer = SlotInspection | SlotFailure
 
 interface RunningThread {
   readonly thread: Thread
@@ -54,6 +61,9 @@ export class SlotWorker {
   /** What each slot said last, and when. */
   readonly #status = new Map<number, { readonly status: SlotStatus; readonly atMs: number }>()
   readonly #stored = new Map<number, number>()
+  /** Questions that threads have not answered yet, by id. */
+  readonly #asked = new Map<number, { readonly on: RunningThread; readonly answer: (found: InspectAnswer) => void }>()
+  #questions = 0
   #wanted: readonly number[] = []
   #trouble: string | undefined = 'joining the group'
   #stopping = false
@@ -98,6 +108,29 @@ export class SlotWorker {
       }
     }
     return reasons
+  }
+
+  /**
+   * What a step keeps of a key, where the slot of the key runs here.
+   * @throws WeirError UNKNOWN_STEP, SLOT_ELSEWHERE, NOT_READY, QUEUE_FULL, BACKEND_FAILED
+   */
+  async inspect(question: StateQuestion): Promise<SlotInspection> {
+    const slot = this.#options.slotOf(question.step, question.key)
+    const placed = this.#placed.get(slot)
+    if (placed === undefined) {
+      const here = [...this.#placed.keys()].sort((a, b) => a - b).join(', ')
+      throw new WeirError('SLOT_ELSEWHERE', `slot ${slot} has this key; slots that run here: ${here || 'none'}`)
+    }
+    if (this.#asked.size >= inspectionsMax) {
+      throw new WeirError('QUEUE_FULL', `${inspectionsMax} questions about state wait already`)
+    }
+    const id = ++this.#questions
+    const answer = await new Promise<InspectAnswer>(resolve => {
+      this.#asked.set(id, { on: placed.on, answer: resolve })
+      tell(placed.on.thread, { kind: 'inspect', id, slot, question })
+    })
+    if ('code' in answer) throw new WeirError(answer.code, answer.what)
+    return answer
   }
 
   /** Runs until `signal` is aborted. @throws WeirError that needs an operator */
@@ -182,6 +215,10 @@ export class SlotWorker {
       case 'ask':
         void this.#answer(from, message.slot)
         break
+      case 'inspected':
+        this.#asked.get(message.id)?.answer(message.answer)
+        this.#asked.delete(message.id)
+        break
       case 'released':
         this.#released(from, message.slot)
         if (message.failure !== undefined) this.#failWith(message.failure)
@@ -232,6 +269,11 @@ export class SlotWorker {
   #fail(error: WeirError, running: RunningThread): void {
     for (const slot of running.slots) this.#placed.delete(slot)
     running.slots.clear()
+    for (const [id, { on, answer }] of this.#asked) {
+      if (on !== running) continue
+      this.#asked.delete(id)
+      answer({ code: 'NOT_READY', what: 'the thread of the slot has failed' })
+    }
     this.#failure ??= error
     this.#onEnd()
   }

@@ -1,6 +1,6 @@
 /** A small paged object for tests: numbers in pages of four, with the last ones in the root; it expires by event time. */
 import { type ByteReader, type EventTimeMs, eventTime } from '../../kernel/index.js'
-import type { PagedCodec, PagedObject, PageSource, PageWriter } from '../handles.js'
+import type { Description, PagedCodec, PagedObject, PageSource, PageWriter, StoredPages } from '../handles.js'
 
 const pageSize = 4
 
@@ -36,11 +36,19 @@ export class EventLog implements PagedObject {
   page(index: number): readonly number[] {
     const known = this.#cached.get(index) ?? this.#unsaved.find(page => page.index === index)?.items
     if (known !== undefined) return known
-    const from = this.#pages.page(String(index))
-    const items: number[] = []
-    for (let left = from.varint(); left > 0; left--) items.push(from.varint())
+    const items = itemsOf(this.#pages.page(String(index)))
     this.#cached.set(index, items)
     return items
+  }
+
+  /** All items; pages that were never saved are in memory. */
+  async inspect(pages: StoredPages): Promise<Description> {
+    const items: number[] = []
+    for (let index = 0; index < this.#pageCount; index++) {
+      const unsaved = this.#unsaved.find(page => page.index === index)?.items
+      items.push(...(unsaved ?? itemsOf((await pages.read([String(index)]))[0]!)))
+    }
+    return { value: [...items, ...this.#head] }
   }
 
   append(item: number, expiresAt: number): void {
@@ -76,9 +84,16 @@ export class EventLog implements PagedObject {
   }
 }
 
+function itemsOf(page: ByteReader): number[] {
+  const items: number[] = []
+  for (let left = page.varint(); left > 0; left--) items.push(page.varint())
+  return items
+}
+
 export const eventLogCodec: PagedCodec<EventLog> = {
   name: 'event-log',
   version: 1,
   create: pages => new EventLog(pages),
   load: (root, pages) => new EventLog(pages, root),
+  inspect: (log, pages) => log.inspect(pages),
 }

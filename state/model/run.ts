@@ -52,11 +52,12 @@ export interface ModelFigures {
   evicted: number
   swept: number
   discards: number
+  looks: number
   crashes: number
 }
 
 export class ModelRun {
-  readonly figures: ModelFigures = { misses: 0, evicted: 0, swept: 0, discards: 0, crashes: 0 }
+  readonly figures: ModelFigures = { misses: 0, evicted: 0, swept: 0, discards: 0, looks: 0, crashes: 0 }
   readonly #disk: ModelDisk
   readonly #random: Random
   readonly #cacheBytesMax: number
@@ -121,6 +122,7 @@ export class ModelRun {
     const random = this.#random
     await this.#calls(random.below(30))
     await this.#fireTimers()
+    await this.#look()
     if (random.chance(12)) return this.#discard()
     this.#now += random.below(dayMs)
     const clock = this.#now - 10 * dayMs
@@ -143,6 +145,7 @@ export class ModelRun {
     if (random.chance(10)) return this.#discard()
     if (random.chance(10)) return this.#crash()
     this.#written.set(epoch, asOfThen)
+    await this.#look()
     const position = { epoch, journalHash: `hash ${epoch}`, fingerprint: 'f' }
     const writing = this.#store.write(pending, position, { sync: random.chance(3) })
     if (random.chance(3)) await this.#calls(random.below(20))
@@ -333,6 +336,35 @@ export class ModelRun {
     const reference = this.#model.steps.get(name)!
     assert.deepEqual(fired, reference.due(watermark))
     for (const { key, at } of fired) reference.at(key).timers.delete(at)
+  }
+
+  /** Looks at some keys as a person would: sees what an operator would read, and leaves no trace. */
+  async #look(): Promise<void> {
+    const store = this.#store
+    const trace = () => [store.cacheBytes, store.dirtyBytes, store.dirtyKeys, store.residentKeys]
+    for (let looks = this.#random.below(4); looks > 0; looks--) {
+      const name = this.#random.pick(stepNames)
+      const key = this.#random.pick(keys)
+      const resident = this.#steps.get(name)!.state.entries.get(wellFormed(key))
+      const before = [...trace(), resident?.referenced]
+      const shown = await store.inspect(name, key, { showPii: true })
+      assert.deepEqual([...trace(), resident?.referenced], before)
+      const [value, map, log] = shown.states.map(state => state.value)
+      const found = this.#model.steps.get(name)!.keys.get(wellFormed(key))
+      const expired = found?.log !== undefined && found.log.expiresAt < this.#model.clock
+      assert.deepEqual(
+        [value, map ?? [], log ?? [], shown.timers],
+        [
+          found?.value ?? null,
+          inByteOrder(found?.map ?? new Map()).map(([subKey, n]) => ({ key: subKey, value: n })),
+          expired ? [] : (found?.log?.items ?? []),
+          [...(found?.timers ?? [])].sort((a, b) => a - b).map(at => new Date(at).toISOString()),
+        ],
+        `step ${name}, key ${JSON.stringify(key)}`,
+      )
+      assert.equal(shown.resident, resident !== undefined)
+      this.figures.looks++
+    }
   }
 
   async #checkAll(): Promise<void> {

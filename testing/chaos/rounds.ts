@@ -47,13 +47,16 @@ class Run {
   readonly options: ChaosOptions
   readonly kafka: KafkaForTests
   readonly members: readonly Member[]
+  /** Where the members keep their checkpoints. */
+  readonly checkpoints: string
   readonly ended: string[] = []
   readonly #random: () => number
 
-  constructor(options: ChaosOptions, kafka: KafkaForTests, members: readonly Member[]) {
+  constructor(options: ChaosOptions, kafka: KafkaForTests, members: readonly Member[], checkpoints: string) {
     this.options = options
     this.kafka = kafka
     this.members = members
+    this.checkpoints = checkpoints
     this.#random = seededRandom(options.seed)
   }
 
@@ -66,7 +69,9 @@ class Run {
   }
 
   async start(member: Member): Promise<void> {
-    member.process = await startWorker(this.kafka.brokers, member.dataDir, member.port)
+    // Kept all: the verifier reads the journal from its beginning.
+    const flags = ['--checkpoints-store', this.checkpoints, '--checkpoints-every', '5s', '--checkpoints-keep', '10000']
+    member.process = await startWorker(this.kafka.brokers, member.dataDir, member.port, { flags })
   }
 
   /** Starts again whatever ended by itself, and notes it: nothing here should. */
@@ -83,6 +88,7 @@ class Run {
 type FaultName =
   | 'kill'
   | 'kill the owner'
+  | 'lose the disk'
   | 'freeze'
   | 'cut'
   | 'delay'
@@ -104,6 +110,15 @@ const faults: Readonly<Record<FaultName, (run: Run) => Promise<void>>> = {
       await wait(run.below(3_000))
       await run.start(member)
     }
+  },
+  // Whoever takes over has only what is shared: Kafka and the checkpoints.
+  'lose the disk': async run => {
+    for (const member of run.members) {
+      await member.process?.kill()
+      rmSync(member.dataDir, { recursive: true, force: true })
+    }
+    await wait(run.below(3_000))
+    await Promise.all(run.members.map(member => run.start(member)))
   },
   // Longer than the session time-out: it wakes up as a zombie, in the middle of whatever it did.
   freeze: async run => {
@@ -183,7 +198,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
       process: undefined,
     })),
   )
-  const run = new Run(options, kafka, members)
+  const run = new Run(options, kafka, members, join(folder, 'checkpoints'))
   try {
     const log = await KafkaLog.open({ brokers: kafka.direct })
     for (const spec of topicSpecs({
