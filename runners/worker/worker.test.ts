@@ -132,6 +132,16 @@ describe('weir worker', { skip }, () => {
       assert.equal(byId.get('c-1/b').features.customer_id_nb_tx_1day_window, 2)
       assert.equal(byId.get('c-1/b').features.customer_id_avg_amount_1day_window, 20)
       assert.equal(byId.get('c-1/b').source.topic, 'transactions')
+      const state = async (step: string, key: string): Promise<[number, string]> => {
+        const answer = await fetch(`${worker.url}/v1/admin/state/${step}/${key}`)
+        return [answer.status, await answer.text()]
+      }
+      const [status, shown] = await state('customer', 'c-1')
+      assert.equal(status, 200, shown)
+      assert.match(shown, /"key":"… \(3\)","group":\d+,"found":true/)
+      assert.match(shown, /"count":2,"amount":\{"sum":"4000","mean":2000\}/)
+      assert.match((await state('customer', 'c-9'))[1], /"found":false/)
+      assert.match((await state('nothing', 'c-1'))[1], /"code":"UNKNOWN_STEP"/)
       assert.ok(
         decisions.every(line => /\tc-[12]\t\{/.test(line)),
         'the key is the customer',
