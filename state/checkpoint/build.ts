@@ -28,7 +28,7 @@ export const defaultBuildLimits: BuildLimits = {
   segmentBytesMin: 1 << 20,
   segmentBytesMax: 16 << 20,
   gatherBytesMax: 32 << 20,
-  bytesPerSecondMax: 64 << 20,
+  bytesPerSecondMax: 16 << 20,
 }
 
 /** Keeps the work to so many bytes a second, whatever was missed before. */
