@@ -84,7 +84,9 @@ function checkpointsOf(config: Config): CheckpointJob | undefined {
   loadSealKeys(place)
   const everyMs = durationOf(config, 'checkpoints.every')
   if (!Number.isFinite(everyMs)) throw new WeirError('USAGE', 'checkpoints.every is a time, not forever')
-  return { place, everyMs, keep: numberOf(config, 'checkpoints.keep') }
+  const journal = textOf(config, 'checkpoints.journal')
+  if (journal !== 'trim' && journal !== 'keep') throw new WeirError('USAGE', 'checkpoints.journal is trim or keep')
+  return { place, everyMs, keep: numberOf(config, 'checkpoints.keep'), trimsJournal: journal === 'trim' }
 }
 
 /** Places and codes, never what a step said: its text may name a customer. */

@@ -194,6 +194,15 @@ export const settings = [
     worker: true,
     about: 'checkpoints of a slot that are kept; the journal is trimmed behind the oldest',
   },
+  {
+    key: 'checkpoints.journal',
+    env: 'WEIR_CHECKPOINTS_JOURNAL',
+    flag: 'checkpoints-journal',
+    kind: 'text',
+    fallback: 'trim',
+    worker: true,
+    about: 'trim, or keep all of it for audits',
+  },
   ...kafkaSettings,
 ] as const satisfies readonly Setting[]
 

@@ -15,7 +15,7 @@ test('the journal is trimmed behind the oldest checkpoint that is kept', async (
   const told: string[] = []
   let refuses = false
   const parts: CheckpointParts = {
-    job: { place: { store: join(root, 'store') }, everyMs: 0, keep: 2 },
+    job: { place: { store: join(root, 'store') }, everyMs: 0, keep: 2, trimsJournal: true },
     app: 'fraud',
     slot: 4,
     spoolDirectory: join(root, 'slot-4.spool'),

@@ -54,7 +54,7 @@ export async function withCheckpoints(
     everyMs: job.everyMs,
     keep: { countMin: job.keep, youngerThanMs: 0 },
     onEvent,
-    onRetained: kept => trimJournal(parts, kept),
+    ...(job.trimsJournal && { onRetained: (kept: readonly Manifest[]) => trimJournal(parts, kept) }),
   })
   try {
     await work({ catalogue: new Catalogue(store, app, slot), checkpointer, backend, spool })

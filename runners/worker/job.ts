@@ -44,6 +44,8 @@ export interface CheckpointJob {
   readonly everyMs: number
   /** The newest so many, of each slot. */
   readonly keep: number
+  /** Behind the oldest of them. */
+  readonly trimsJournal: boolean
 }
 
 export interface RegistryAccess {

@@ -69,8 +69,15 @@ class Run {
   }
 
   async start(member: Member): Promise<void> {
-    // Kept all: the verifier reads the journal from its beginning.
-    const flags = ['--checkpoints-store', this.checkpoints, '--checkpoints-every', '5s', '--checkpoints-keep', '10000']
+    // The verifier reads the journal from its beginning.
+    const flags = [
+      '--checkpoints-store',
+      this.checkpoints,
+      '--checkpoints-every',
+      '5s',
+      '--checkpoints-journal',
+      'keep',
+    ]
     member.process = await startWorker(this.kafka.brokers, member.dataDir, member.port, { flags })
   }
 
