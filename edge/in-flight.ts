@@ -1,7 +1,7 @@
 /**
  * Counts the requests that wait for the engine, against a bound (I6) that follows what the engine can do: once they wait
- * longer than `queueMsMax` for a whole window, only as many get in as it answers in that time. More would but wait in a longer
- * queue, and be answered too late for whoever asked.
+ * longer than `queueMsMax` for a whole window, only as many get in as it answers in that time; while they do not, the bound
+ * grows. More would but wait in a longer queue, and be answered too late for whoever asked.
  *
  * Invariants: 1. never more than `max`, never a bound below `leastMax`; 2. a window without an answer says nothing about what
  * the engine can do (it may recover, or have no work), and changes nothing; 3. a short queue that empties itself is no overload.
@@ -15,7 +15,9 @@ export interface InFlightOptions {
 const windowMs = 100
 /** So many may always wait: one epoch of a small machine. */
 const leastMax = 64
-/** How the bound grows back, a window. */
+/** Before anything is known of the engine: what a flood gets in at once, it keeps waiting. */
+const firstBound = 256
+/** How the bound grows while many wait, and none for long, a window. */
 const growth = 1.1
 
 export class InFlight {
@@ -29,7 +31,7 @@ export class InFlight {
 
   constructor(options: InFlightOptions) {
     this.#options = options
-    this.#bound = options.max
+    this.#bound = Math.min(firstBound, options.max)
     this.#since = options.nowMs()
   }
 
