@@ -63,7 +63,10 @@ for (const transactions of ['auto', 'v1'] as const) {
       for (let round = 0; round < 4; round++) {
         await committer.commit(Array.from({ length: 24 }, (_, partition) => append('t', partition, `${round}`)))
       }
-      assert.equal(proxy.seen.get(requestKey.addPartitions) ?? 0, transactions === 'v1' ? 4 : 0)
+      const added = proxy.seen.get(requestKey.addPartitions) ?? 0
+      // Asked again while the coordinator still writes the markers of the commit before the last: seldom, and never by partition.
+      if (transactions === 'v1') assert.ok(added >= 4 && added < 24, `${added} requests`)
+      else assert.equal(added, 0)
       // One Produce each: the retries that brokers ask for aside, no partition goes alone.
       assert.ok(proxy.seen.get(requestKey.produce)! >= 4)
       const values = await valuesIn(log, 't')
