@@ -1,7 +1,7 @@
 export type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from './backend.js'
 export { MemoryDisk } from './backends/memory.js'
 export { openRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
-export { Catalogue, type Retention, type Stored, type Unusable } from './checkpoint/catalogue.js'
+export { Catalogue, type Retention, type Stored, slotsIn, type Unusable } from './checkpoint/catalogue.js'
 export {
   type CheckpointEvent,
   Checkpointer,
@@ -9,7 +9,7 @@ export {
   type CheckpointLimits,
 } from './checkpoint/checkpointer.js'
 export { encrypted, type Reencrypted, reencrypt } from './checkpoint/encrypted.js'
-export type { InputPosition, Manifest } from './checkpoint/manifest.js'
+export { bytesOf, type InputPosition, type Manifest } from './checkpoint/manifest.js'
 export { type RestoreOptions, restore, restoreGroups, restoreNewest, verify } from './checkpoint/restore.js'
 export { DeltaSpool } from './checkpoint/spool.js'
 export { type CheckpointStore, checkObjectName, type StoredObject } from './checkpoint/store.js'

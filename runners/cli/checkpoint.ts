@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { WeirError } from '../../kernel/index.js'
 import {
+  bytesOf,
   Catalogue,
   type CheckpointStore,
   type Manifest,
@@ -9,6 +10,7 @@ import {
   restore,
   StateStore,
   type Stored,
+  slotsIn,
   type Unusable,
   verify,
 } from '../../state/index.js'
@@ -130,16 +132,12 @@ async function find(store: CheckpointStore, app: string, values: Values): Promis
       : wholeNumber(values, name, { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: 0 })
   const slot = number('slot')
   const epoch = number('epoch')
-  const slots = new Set<number>()
-  for await (const { name } of store.list(`${app}/`)) {
-    const [, of] = new RegExp(`^${app.replaceAll('.', '\\.')}/(\\d+)/manifests/`).exec(name) ?? []
-    if (of !== undefined && (slot === undefined || slot === Number(of))) slots.add(Number(of))
-  }
   const found: Found[] = []
-  for (const slot of [...slots].sort((a, b) => a - b)) {
-    const catalogue = new Catalogue(store, app, slot)
+  for (const each of await slotsIn(store, app)) {
+    if (slot !== undefined && slot !== each) continue
+    const catalogue = new Catalogue(store, app, each)
     for await (const stored of catalogue.newestFirst()) {
-      if (epoch === undefined || epoch === epochOf(stored)) found.push({ catalogue, slot, stored })
+      if (epoch === undefined || epoch === epochOf(stored)) found.push({ catalogue, slot: each, stored })
     }
   }
   return found
@@ -148,13 +146,11 @@ async function find(store: CheckpointStore, app: string, values: Values): Promis
 const epochOf = (stored: Stored | Unusable): number =>
   'manifest' in stored ? stored.manifest.epoch : Number(/\/(\d+)-[^/]*$/.exec(stored.name)?.[1])
 
-const bytesOf = ({ segments }: Manifest): number => segments.reduce((sum, { bytes }) => sum + bytes, 0)
-
 function lineOf({ slot, stored }: Found): string {
   const what = `slot ${slot}  epoch ${epochOf(stored)}`
   if ('error' in stored) return `${what}  ${stored.error.message}`
   const { created_at, segments } = stored.manifest
-  return `${what}  ${created_at}  ${bytesOf(stored.manifest)} bytes in ${segments.length} segments`
+  return `${what}  ${created_at}  ${bytesOf(segments)} bytes in ${segments.length} segments`
 }
 
 async function verifyAll(found: readonly Found[], io: VerbIo): Promise<number> {

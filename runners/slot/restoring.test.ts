@@ -63,6 +63,19 @@ describe('a slot with checkpoints', () => {
     for (const at of oldest!.inputs) await bench.log.trim({ ...at, offset: offset(BigInt(at.offset)) })
   }
 
+  /** Another machine runs 204 records further, and makes checkpoints of them. */
+  async function anotherGoesOn(bench: Bench, kept: KeptCheckpoints): Promise<void> {
+    const other = machine(kept.objects)
+    const slot = await slotOn(bench, other, new StateDisk())
+    await slot.start()
+    await bench.send(Array.from({ length: 200 }, (_, i) => `s${i}`))
+    await drain(slot)
+    await other.checkpointer!.idle()
+    await bench.send(Array.from({ length: 4 }, (_, i) => `t${i}`))
+    await drain(slot)
+    await other.checkpointer!.idle()
+  }
+
   async function goesOn(bench: Bench, slot: Slot): Promise<void> {
     await bench.send(['next'])
     await drain(slot)
@@ -91,15 +104,7 @@ describe('a slot with checkpoints', () => {
 
   it('leaves a store that is far behind for a checkpoint that another has made', async () => {
     const { bench, kept, state } = await history()
-    const other = machine(kept.objects)
-    const slot = await slotOn(bench, other, new StateDisk())
-    await slot.start()
-    await bench.send(Array.from({ length: 200 }, (_, i) => `s${i}`))
-    await drain(slot)
-    await other.checkpointer!.idle()
-    await bench.send(Array.from({ length: 4 }, (_, i) => `t${i}`))
-    await drain(slot)
-    await other.checkpointer!.idle()
+    await anotherGoesOn(bench, kept)
     const back = await restarted(kept)
     const first = await slotOn(bench, back, state)
     await first.start()
@@ -129,15 +134,7 @@ describe('a slot with checkpoints', () => {
 
   it('does not empty a store for a checkpoint that turns out damaged', async () => {
     const { bench, kept, state } = await history()
-    const other = machine(kept.objects)
-    const slot = await slotOn(bench, other, new StateDisk())
-    await slot.start()
-    await bench.send(Array.from({ length: 200 }, (_, i) => `s${i}`))
-    await drain(slot)
-    await other.checkpointer!.idle()
-    await bench.send(Array.from({ length: 4 }, (_, i) => `t${i}`))
-    await drain(slot)
-    await other.checkpointer!.idle()
+    await anotherGoesOn(bench, kept)
     for (const [name, bytes] of kept.objects.objects) if (name.includes('/segments/')) bytes[bytes.length - 1]! ^= 1
     const back = await restarted(kept)
     const first = await slotOn(bench, back, state)

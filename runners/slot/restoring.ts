@@ -7,7 +7,7 @@
  */
 import { isWeirError, messageOf } from '../../kernel/index.js'
 import { type Offset, offset, type TopicPartition } from '../../log/index.js'
-import { type Manifest, restore, type StatePosition, verify } from '../../state/index.js'
+import { bytesOf, type Manifest, restore, type StatePosition, verify } from '../../state/index.js'
 import { epochOf, journalTopicOf, type PartitionOffset } from './journal.js'
 import { type Link, lastLink, linkAt } from './journal-reader.js'
 import { nearer, type StartingPoint, whyUnusable } from './nearer.js'
@@ -126,8 +126,7 @@ class Judge {
     const link = await linkAt(this.#options.log, this.#journal, offset(resume.offset))
     const why = this.#why('the checkpoint', { epoch, journalHash, fingerprint }, link) ?? (await this.#lost(inputs))
     if (why !== undefined) return why
-    const bytesToRestore = segments.reduce((sum, { bytes }) => sum + bytes, 0)
-    return { recordsToFold: this.#recordsFrom(inputs), bytesToRestore }
+    return { recordsToFold: this.#recordsFrom(inputs), bytesToRestore: bytesOf(segments) }
   }
 
   #why(what: string, state: StatePosition, link: Link | undefined): string | undefined {

@@ -113,6 +113,17 @@ export class Catalogue {
   }
 }
 
+/** Slots of an app that have manifests, ascending. @throws WeirError CHECKPOINT_STORE_FAILED */
+export async function slotsIn(store: CheckpointStore, app: string): Promise<readonly number[]> {
+  const slots = new Set<number>()
+  const prefix = `${app}/`
+  for await (const { name } of store.list(prefix)) {
+    const [, slot] = /^(\d+)\/manifests\//.exec(name.slice(prefix.length)) ?? []
+    if (slot !== undefined) slots.add(Number(slot))
+  }
+  return [...slots].sort((a, b) => a - b)
+}
+
 /** What a checkpoint needs and the store lacks, or has cut short. @param there from `segments` */
 export function lackingOf(manifest: Manifest, there: ReadonlyMap<string, number>): string | undefined {
   // A store that encrypts has some bytes more.

@@ -23,7 +23,15 @@ import {
   writeDeltas,
 } from './build.js'
 import { Catalogue, lackingOf, type Retention } from './catalogue.js'
-import { encodeManifest, type InputPosition, liveSegments, type Manifest, manifestsOf, segmentsOf } from './manifest.js'
+import {
+  bytesOf,
+  encodeManifest,
+  type InputPosition,
+  liveSegments,
+  type Manifest,
+  manifestsOf,
+  segmentsOf,
+} from './manifest.js'
 import type { DeltaSpool, SpoolMark } from './spool.js'
 import type { CheckpointStore } from './store.js'
 
@@ -304,6 +312,3 @@ export class Checkpointer {
     }
   }
 }
-
-const bytesOf = (segments: readonly { readonly bytes: number }[]): number =>
-  segments.reduce((sum, { bytes }) => sum + bytes, 0)

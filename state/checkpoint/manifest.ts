@@ -104,6 +104,10 @@ export const metaOf = (manifest: Manifest): Meta => ({
   chain: manifest.chain,
 })
 
+/** Of segments together, as they are stored. */
+export const bytesOf = (segments: readonly { readonly bytes: number }[]): number =>
+  segments.reduce((sum, { bytes }) => sum + bytes, 0)
+
 /** For each bucket the place of its base in the list; what stands before says nothing about it any more. -1: none. */
 export function basesOf(segments: readonly SegmentRef[], buckets: number): readonly number[] {
   const bases = new Array<number>(buckets).fill(-1)

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { describe, it, type TestContext } from 'node:test'
-import { inspect } from 'node:util'
 import { crc32, isWeirError } from '../../../../kernel/index.js'
 import type { CheckpointStore } from '../../store.js'
 import { openS3Store, parseS3Url, type S3Limits } from './index.js'
+import { refusedWithout } from './refused-for-tests.js'
 
 const credentials = { accessKeyId: 'AKIDKNOWN', secretAccessKey: 'never-to-be-shown', sessionToken: 'token-not-shown' }
 
@@ -68,17 +68,8 @@ const markedAs =
   (_, reply) =>
     reply.writeHead(200, { 'x-amz-meta-weir-create': mark(requests()) }).end()
 
-async function failure(work: Promise<unknown>, code = 'CHECKPOINT_STORE_FAILED'): Promise<string> {
-  const error = await work.then(
-    () => assert.fail('it should fail'),
-    reason => reason,
-  )
-  assert.ok(isWeirError(error), inspect(error))
-  assert.equal(error.code, code)
-  const shown = inspect(error, { depth: 9, showHidden: true })
-  for (const secret of Object.values(credentials)) assert.equal(shown.includes(secret), false, shown)
-  return error.what
-}
+const failure = (work: Promise<unknown>, code?: string): Promise<string> =>
+  refusedWithout(Object.values(credentials), work, code)
 
 const bytes = Buffer.from('value')
 const checksum = (value: Buffer): string => {

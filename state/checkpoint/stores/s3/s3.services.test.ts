@@ -4,13 +4,13 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { inspect } from 'node:util'
 import { isWeirError, parseSealKeys } from '../../../../kernel/index.js'
 import { type FaultProxy, type S3ForTests, s3Missing, startProxy, startS3 } from '../../../../testing/services/index.js'
 import { checkpointStoreConformance } from '../../conformance.js'
 import { encrypted, reencrypt } from '../../encrypted.js'
 import type { CheckpointStore } from '../../store.js'
 import { openS3Store, type S3Limits, type S3Options } from './index.js'
+import { refusedWithout } from './refused-for-tests.js'
 
 const skip = (await s3Missing()) ?? false
 const keys = parseSealKeys('5a'.repeat(32), 'the test')
@@ -42,17 +42,8 @@ describe('checkpoint store on S3', { skip }, () => {
     t.after(() => store.close())
     return store
   }
-  const refused = async (work: Promise<unknown>, code = 'CHECKPOINT_STORE_FAILED'): Promise<string> => {
-    const error = await work.then(
-      () => assert.fail('it should fail'),
-      reason => reason,
-    )
-    assert.ok(isWeirError(error), inspect(error))
-    assert.equal(error.code, code)
-    const shown = inspect(error, { depth: 9, showHidden: true })
-    assert.equal(shown.includes(s3.credentials.secretAccessKey), false, shown)
-    return error.what
-  }
+  const refused = (work: Promise<unknown>, code?: string): Promise<string> =>
+    refusedWithout([s3.credentials.secretAccessKey], work, code)
 
   describe('plain', () => {
     checkpointStoreConformance(async () => {
