@@ -65,6 +65,8 @@ export const defaultLimits: SlotLimits = {
 /** Points at which the simulation stops a slot dead; in production nobody listens. */
 export type CrashPoint =
   | 'fenced'
+  | 'store-emptied'
+  | 'restored'
   | 'genesis-written'
   | 'recovered'
   | 'polled'

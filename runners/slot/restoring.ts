@@ -7,7 +7,7 @@
  */
 import { isWeirError, messageOf } from '../../kernel/index.js'
 import { type Offset, offset, type TopicPartition } from '../../log/index.js'
-import { bytesOf, type Manifest, restore, type StatePosition, verify } from '../../state/index.js'
+import { bytesOf, type Manifest, restore, type StatePosition, takeNewest, verify } from '../../state/index.js'
 import { epochOf, journalTopicOf, type PartitionOffset } from './journal.js'
 import { type Link, lastLink, linkAt } from './journal-reader.js'
 import { nearer, type StartingPoint, whyUnusable } from './nearer.js'
@@ -43,36 +43,28 @@ async function restoreFirstOf(
   local: StartingPoint | undefined,
 ): Promise<void> {
   const { catalogue } = checkpoints
-  const unusable = (name: string, message: string): void =>
-    options.onEvent?.({ kind: 'checkpoint-unusable', name, message })
-  for await (const found of catalogue.newestFirst()) {
-    if ('error' in found) {
-      unusable(found.name, found.error.message)
-      continue
-    }
-    const judged = await judge.checkpoint(found.manifest)
-    if (typeof judged === 'string') unusable(found.name, judged)
-    else if (nearer(local, judged) === 'store') return
-    else {
-      try {
-        if (options.store.reflects !== undefined) await verify(catalogue, found.manifest)
-        await replaceStore(options, checkpoints, found.manifest)
-        return
-      } catch (error) {
-        if (!isWeirError(error, 'CHECKPOINT_CORRUPT')) throw error
-        unusable(found.name, error.message)
-      }
-    }
-  }
+  await takeNewest(catalogue, {
+    judge: async manifest => {
+      const judged = await judge.checkpoint(manifest)
+      if (typeof judged === 'string') return { because: judged }
+      return nearer(local, judged) === 'store' ? 'stop' : 'take'
+    },
+    take: async manifest => {
+      if (options.store.reflects !== undefined) await verify(catalogue, manifest)
+      await replaceStore(options, checkpoints, manifest)
+    },
+    onUnusable: (name, message) => options.onEvent?.({ kind: 'checkpoint-unusable', name, message }),
+  })
 }
 
 async function replaceStore(
-  { store, onEvent }: SlotOptions,
+  { store, onEvent, crashAt }: SlotOptions,
   { catalogue, backend, namespace }: SlotCheckpoints,
   manifest: Manifest,
 ): Promise<void> {
   const { epoch } = manifest
   await store.reset()
+  crashAt?.('store-emptied')
   let tenths = 0
   try {
     await restore(catalogue, manifest, {
@@ -84,6 +76,7 @@ async function replaceStore(
         onEvent?.({ kind: 'restoring', epoch, bytes, ofBytes })
       },
     })
+    crashAt?.('restored')
   } finally {
     // Takes up what was restored; removes what was half restored.
     await store.discard()

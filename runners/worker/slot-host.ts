@@ -16,7 +16,7 @@ import {
   seconds,
   WeirError,
 } from '../../kernel/index.js'
-import { type LogReader, type LogTrimmer, offset } from '../../log/index.js'
+import type { LogReader, LogTrimmer } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import type { WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
@@ -33,6 +33,7 @@ import { makeFolders } from '../folders/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
 import { readerWithSchemas } from '../schemas/index.js'
 import {
+  checkBeginning,
   type GenesisRecord,
   genesisOf,
   journalTopicOf,
@@ -231,7 +232,14 @@ export class SlotHost {
       cacheBytesMax: this.#job.cacheMb * (1 << 20),
       ...(checkpoints && { spool: checkpoints.spool }),
     })
-    await this.#checkBeginning(log, store)
+    await checkBeginning({
+      plan: this.#plan,
+      slot: this.#number,
+      log,
+      store,
+      ...(checkpoints && { catalogue: checkpoints.catalogue }),
+      outputs: 'decisions',
+    })
     const slot = new Slot({
       plan: this.#plan,
       slot: this.#number,
@@ -292,22 +300,6 @@ export class SlotHost {
       partitionsOf,
       startOf: at => defined(earliest.get(partitionKey(at)), partitionKey(at)),
     })
-  }
-
-  /** An empty journal is a new job only where nothing says otherwise: a lost journal must not decide everything again. */
-  async #checkBeginning(log: SlotLog, store: StateStore): Promise<void> {
-    const at = { topic: journalTopicOf(this.#job.app), partition: this.#number }
-    const journal = await log.range(at)
-    if (journal.latest > journal.earliest) return
-    const lost = (why: string) =>
-      new WeirError('JOURNAL_WITHOUT_GENESIS', `${at.topic}/${at.partition} is empty, but ${why}`)
-    if (journal.earliest > offset(0)) throw lost(`its records up to ${journal.earliest} were deleted`)
-    if (store.reflects !== undefined) throw lost(`the state on this disk is of its epoch ${store.reflects.epoch}`)
-    const decisions = await log.partitionCount('decisions')
-    for (let partition = this.#number; partition < decisions; partition += this.#job.slots) {
-      const { latest } = await log.range({ topic: 'decisions', partition })
-      if (latest > offset(0)) throw lost(`decisions/${partition} already holds decisions`)
-    }
   }
 
   #report(slot: Slot, store: StateStore, log: SlotLog, always: boolean): void {

@@ -18,7 +18,7 @@ import { StateStore } from '../../store.js'
 import { Catalogue } from '../catalogue.js'
 import { Checkpointer } from '../checkpointer.js'
 import type { Manifest } from '../manifest.js'
-import { restore, restoreNewest } from '../restore.js'
+import { restore, takeNewest } from '../restore.js'
 import { DeltaSpool } from '../spool.js'
 import { MemoryObjects } from '../stores/memory.js'
 
@@ -278,13 +278,18 @@ export class Life {
   }
 
   async #restoreNewest(backend: StateBackend): Promise<Manifest | undefined> {
-    const manifest = await restoreNewest(new Catalogue(this.#objects.open(), 'app', 3), {
-      backend,
-      namespace,
+    const catalogue = new Catalogue(this.#objects.open(), 'app', 3)
+    const manifest = await takeNewest(catalogue, {
+      judge: async () => 'take',
+      take: candidate => restore(catalogue, candidate, { backend, namespace }),
       onUnusable: (name, message) => this.#mayFail(name, message),
     })
     if (manifest !== undefined) await this.#checkRestored(backend, manifest)
-    else assert.equal(await contentOf(backend), '')
+    else {
+      // What was half restored is nothing to whoever opens it.
+      await (await StateStore.open({ backend, namespace, keyGroups })).discard()
+      assert.equal(await contentOf(backend), '')
+    }
     return manifest
   }
 
