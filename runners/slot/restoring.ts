@@ -31,7 +31,9 @@ export async function restoreNearer(options: SlotOptions): Promise<void> {
   try {
     await restoreFirstOf(options, checkpoints, judge, store)
   } catch (error) {
-    if (store === undefined || !isWeirError(error, 'CHECKPOINT_STORE_FAILED')) throw error
+    // Without a store to go on with: there was none, or it has been emptied for the checkpoint.
+    const mayGoOn = store !== undefined && options.store.reflects !== undefined
+    if (!mayGoOn || !isWeirError(error, 'CHECKPOINT_STORE_FAILED')) throw error
     options.onEvent?.({ kind: 'checkpoint-unusable', name: '', message: messageOf(error) })
   }
 }
