@@ -14,7 +14,7 @@ import {
   type Manifest,
   type StateBackend,
 } from '../../state/index.js'
-import { openCheckpointStore } from '../checkpoints/index.js'
+import { checkpointStoreOf } from '../checkpoints/index.js'
 import { type SlotCheckpoints, trimJournalBehind } from '../slot/index.js'
 import type { CheckpointJob } from './job.js'
 
@@ -33,13 +33,13 @@ export interface CheckpointParts {
   readonly onEvent: (event: CheckpointEvent | { readonly kind: 'spool-dropped'; readonly reason: string }) => void
 }
 
-/** While `work` runs. @throws WeirError as `openCheckpointStore` does */
+/** While `work` runs. @throws WeirError INVALID_KEYS */
 export async function withCheckpoints(
   parts: CheckpointParts,
   work: (checkpoints: HostedCheckpoints) => Promise<void>,
 ): Promise<void> {
   const { job, app, slot, backend, clock, onEvent } = parts
-  const store = await openCheckpointStore(job.place)
+  const store = checkpointStoreOf(job.place)
   const spool = await DeltaSpool.open({
     directory: parts.spoolDirectory,
     onDropped: reason => onEvent({ kind: 'spool-dropped', reason }),

@@ -73,7 +73,7 @@ async function answerState(
   } catch (error) {
     const { code, what } = isWeirError(error) ? error : new WeirError('INTERNAL_ERROR', 'something failed here')
     const status = statuses[code] ?? 500
-    // Its words name the key.
+    // Its words are of the disk: for the log.
     const detail = code === 'BACKEND_FAILED' ? 'the state does not read' : what
     answer(response, status, { type: `urn:weir:error:${code}`, status, detail, code }, problemType)
   }

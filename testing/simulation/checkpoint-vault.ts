@@ -172,9 +172,7 @@ export class Vault {
   #isReachable({ resume, inputs }: Manifest): boolean {
     const has = (at: TopicPartition, from: bigint): boolean => this.#disk.topics.range(at).earliest <= from
     const journal = { topic: journalTopicOf(app), partition: this.#slot }
-    return (
-      has(journal, offset(resume?.offset ?? 0)) && inputs.every(({ offset: from, ...at }) => has(at, BigInt(from)))
-    )
+    return has(journal, offset(resume?.offset ?? 0)) && inputs.every(({ offset: from, ...at }) => has(at, BigInt(from)))
   }
 
   /** For who checks: no faults. */

@@ -159,7 +159,10 @@ async function dump(disk: StateDisk): Promise<Map<string, string>> {
   const entries = await backend.range({ gte: Buffer.of(0), lt: Buffer.of(expirySpace), limit: Number.MAX_SAFE_INTEGER })
   await backend.close()
   return new Map(
-    entries.map(({ key, value }) => [key.toString('hex'), (key.equals(position) ? unchained(value) : value).toString('hex')]),
+    entries.map(({ key, value }) => [
+      key.toString('hex'),
+      (key.equals(position) ? unchained(value) : value).toString('hex'),
+    ]),
   )
 }
 
