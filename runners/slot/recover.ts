@@ -34,10 +34,13 @@ import { firstLink, type Link, lastLink, linkAt, readChain } from './journal-rea
 import type { SlotLimits, SlotOptions } from './options.js'
 import type { Phases } from './phases.js'
 import { Pipeline } from './pipeline.js'
+import { Progress } from './progress.js'
 import { resolveRecovery } from './recovery.js'
 import { restoreNearer } from './restoring.js'
 import { positionKey } from './rows.js'
 import { advance, type Folding, partitionKey, type Running, writeBack } from './running.js'
+
+const progressEveryMs = 5_000
 
 const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
   topic: journalTopicOf(plan.app),
@@ -271,6 +274,9 @@ async function foldAgain(
 ): Promise<void> {
   const { log, store } = options
   const readers = new RangeReaders(log)
+  const progress = new Progress(options.clock)
+  const end = await lastLink(log, journalOf(options))
+  const ofEpochs = end === undefined ? 0 : epochOf(end.record) - Math.max(storeEpoch, running.epoch)
   let epochs = 0
   let records = 0
   try {
@@ -283,6 +289,9 @@ async function foldAgain(
         epochs++
         running.recordsSinceWriteBack += folded
         running.epochsSinceWriteBack++
+        if (progress.isDue(progressEveryMs)) {
+          options.onEvent?.({ kind: 'replaying', epochs, ofEpochs, leftMs: progress.leftMs(epochs, ofEpochs) })
+        }
       }
       advance(running, options, record, hash, at)
       running.counts = countsOf(record)
@@ -292,8 +301,7 @@ async function foldAgain(
   } finally {
     await readers.close()
   }
-  const last = await lastLink(log, journalOf(options))
-  assert(running.hash === last?.hash, "the replay ends at the journal's last record")
+  assert(running.hash === end?.hash, "the replay ends at the journal's last record")
   if (epochs > 0) options.onEvent?.({ kind: 'replayed', epochs, records })
 }
 

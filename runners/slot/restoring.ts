@@ -12,6 +12,7 @@ import { epochOf, journalTopicOf, type PartitionOffset } from './journal.js'
 import { type Link, lastLink, linkAt } from './journal-reader.js'
 import { nearer, type StartingPoint, whyUnusable } from './nearer.js'
 import type { SlotCheckpoints, SlotOptions } from './options.js'
+import { Progress } from './progress.js'
 import { partitionKey } from './running.js'
 
 /**
@@ -60,13 +61,14 @@ async function restoreFirstOf(
 }
 
 async function replaceStore(
-  { store, onEvent, crashAt }: SlotOptions,
+  { store, clock, onEvent, crashAt }: SlotOptions,
   { catalogue, backend, namespace }: SlotCheckpoints,
   manifest: Manifest,
 ): Promise<void> {
   const { epoch } = manifest
   await store.reset()
   crashAt?.('store-emptied')
+  const progress = new Progress(clock)
   let tenths = 0
   try {
     await restore(catalogue, manifest, {
@@ -75,7 +77,7 @@ async function replaceStore(
       onProgress: (bytes, ofBytes) => {
         if (Math.floor((10 * bytes) / ofBytes) === tenths) return
         tenths = Math.floor((10 * bytes) / ofBytes)
-        onEvent?.({ kind: 'restoring', epoch, bytes, ofBytes })
+        onEvent?.({ kind: 'restoring', epoch, bytes, ofBytes, leftMs: progress.leftMs(bytes, ofBytes) })
       },
     })
     crashAt?.('restored')
@@ -83,7 +85,7 @@ async function replaceStore(
     // Takes up what was restored; removes what was half restored.
     await store.discard()
   }
-  onEvent?.({ kind: 'restored', epoch })
+  onEvent?.({ kind: 'restored', epoch, bytes: bytesOf(manifest.segments), ms: progress.ms })
 }
 
 /** Holds states against the journal and the inputs. */

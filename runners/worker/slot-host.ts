@@ -45,7 +45,8 @@ import {
   type SlotInspection,
 } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
-import { type HostedCheckpoints, withCheckpoints } from './checkpoints.js'
+import { CheckpointFigures, type CheckpointStatus } from './checkpoint-figures.js'
+import { type CheckpointParts, type HostedCheckpoints, withCheckpoints } from './checkpoints.js'
 import type { WorkerJob } from './job.js'
 import { SlotLog } from './slot-log.js'
 
@@ -88,6 +89,8 @@ export interface SlotStatus {
   readonly counts: Readonly<Record<string, number>>
   readonly positions: readonly PartitionOffset[]
   readonly inputs: readonly InputStatus[]
+  /** Undefined where none are made. */
+  readonly checkpoints: CheckpointStatus | undefined
 }
 
 export type HostEvent =
@@ -122,6 +125,7 @@ export class SlotHost {
   readonly #models: ReadonlyMap<string, Model>
   readonly #schemas: WriterSchemas | undefined
   readonly #io: SlotHostIo
+  readonly #figures = new CheckpointFigures()
   #stopping = false
   #reportedAtMs = Number.NEGATIVE_INFINITY
   #slot: Slot | undefined
@@ -213,7 +217,11 @@ export class SlotHost {
   ): Promise<void> {
     const { checkpoints: job, app } = this.#job
     if (job === undefined) return work(undefined)
-    const { clock, onEvent } = this.#io
+    const { clock } = this.#io
+    const onEvent = (event: Parameters<CheckpointParts['onEvent']>[0]): void => {
+      if (event.kind !== 'spool-dropped') this.#figures.note(event, clock.nowMs())
+      this.#io.onEvent(event)
+    }
     const parts = { job, app, slot: this.#number, spoolDirectory: `${directory}.spool`, backend, log, clock, onEvent }
     return withCheckpoints(parts, work)
   }
@@ -253,7 +261,10 @@ export class SlotHost {
       limits: { pollWaitMs: millis(100) },
       genesis,
       deadLetters: topicDeadLetters,
-      onEvent: event => this.#io.onEvent(event),
+      onEvent: event => {
+        this.#figures.note(event, this.#io.clock.nowMs())
+        this.#io.onEvent(event)
+      },
       onCommitted: replies.onCommitted,
     })
     let done = false
@@ -261,7 +272,7 @@ export class SlotHost {
     this.#slot = slot
     try {
       await slot.start()
-      this.#report(slot, store, log, true)
+      this.#report(slot, store, log, checkpoints, true)
       let checkedAtMs = this.#io.clock.nowMs()
       while (!this.#stopping) {
         const result = await slot.step()
@@ -270,7 +281,7 @@ export class SlotHost {
           continue
         }
         if (result.kind === 'committed') onProgress()
-        this.#report(slot, store, log, false)
+        this.#report(slot, store, log, checkpoints, false)
         if (replies.lost > repliesLost) {
           this.#io.onEvent({ kind: 'replies-lost', count: replies.lost - repliesLost, message: replies.whyLost })
           repliesLost = replies.lost
@@ -284,7 +295,7 @@ export class SlotHost {
       this.#slot = undefined
       await slot.close({ keepState: done })
     }
-    this.#report(slot, store, log, true)
+    this.#report(slot, store, log, checkpoints, true)
   }
 
   async #genesis(log: SlotLog): Promise<ReturnType<typeof genesisOf>> {
@@ -302,7 +313,13 @@ export class SlotHost {
     })
   }
 
-  #report(slot: Slot, store: StateStore, log: SlotLog, always: boolean): void {
+  #report(
+    slot: Slot,
+    store: StateStore,
+    log: SlotLog,
+    checkpoints: HostedCheckpoints | undefined,
+    always: boolean,
+  ): void {
     const nowMs = this.#io.clock.nowMs()
     if (!always && nowMs - this.#reportedAtMs < statusEvery) return
     this.#reportedAtMs = nowMs
@@ -319,6 +336,7 @@ export class SlotHost {
         behind: Math.max(0, Number(highWatermark - position)),
         undecided: Math.max(0, Number(highWatermark - lastStableOffset)),
       })),
+      checkpoints: checkpoints && this.#figures.status(checkpoints.spool.bytes),
     })
   }
 }

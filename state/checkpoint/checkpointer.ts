@@ -46,6 +46,8 @@ export type CheckpointEvent =
       readonly segmentsWritten: number
       readonly ms: number
     }
+  /** The newest that was made before this process, where one is whole; told once. */
+  | { readonly kind: 'checkpoint-found'; readonly epoch: number; readonly atMs: number }
   | { readonly kind: 'checkpoint-failed'; readonly epoch: number; readonly message: string }
   /** A manifest or segment is not what was published. */
   | { readonly kind: 'checkpoint-unusable'; readonly name: string; readonly message: string }
@@ -182,8 +184,12 @@ export class Checkpointer {
       if ('error' in found) this.#unusable(found.name, found.error.message)
       else if (this.#isWhole(found.name, found.manifest, there)) usable.push(found.manifest)
     }
-    this.#previous = usable[0]
+    const [newest] = usable
+    this.#previous = newest
     this.#looked = true
+    if (newest !== undefined) {
+      this.#options.onEvent({ kind: 'checkpoint-found', epoch: newest.epoch, atMs: Date.parse(newest.created_at) })
+    }
     this.#dueAtMs = nowMs
   }
 

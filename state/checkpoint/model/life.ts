@@ -162,7 +162,7 @@ export class Life {
         else if (event.kind === 'checkpoint-unusable') {
           this.figures.unusable++
           this.#told.push([event.name, event.message])
-        } else this.figures.removed += event.count
+        } else if (event.kind === 'checkpoints-removed') this.figures.removed += event.count
       },
     })
   }
