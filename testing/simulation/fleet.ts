@@ -359,8 +359,9 @@ export class Fleet {
   /** The process is gone, and with a crash some of what it had not synced. */
   async #end(owner: Owner, crashed: boolean): Promise<void> {
     const { disk } = owner.machine
-    if (crashed) await owner.checkpoints?.end('killed')
-    await this.#checkpoints?.afterEnd(owner.machine, crashed ? 'killed' : 'closed')
+    const how = crashed ? 'killed' : 'closed'
+    await owner.checkpoints?.end(how)
+    await this.#checkpoints?.afterEnd(owner.machine, how)
     const keep = crashed ? this.#random.between(0, disk.unsynced) : disk.unsynced
     if (keep < disk.unsynced) this.#hits.add('state batches lost')
     disk.crash(keep)
