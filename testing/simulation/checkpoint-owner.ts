@@ -53,7 +53,8 @@ class Lane {
   }
 }
 
-const never = new Promise<never>(() => {})
+/** One for each who waits: those of a common one would all be kept. */
+const never = (): Promise<never> => new Promise(() => {})
 
 export interface CheckpointSurroundings {
   readonly slot: number
@@ -196,7 +197,7 @@ export class OwnerCheckpoints {
   }
 
   #live(): Promise<void> | undefined {
-    return this.#dead ? never : undefined
+    return this.#dead ? never() : undefined
   }
 
   #count(event: CheckpointEvent): void {
