@@ -118,7 +118,8 @@ async function recovery(way: string, owner: WeirProcess): Promise<WeirProcess> {
     const starting = start(way === 'checkpoint' || way === 'disk')
     const firstMs = (await side.decisionAfter(moment, decisionMsMax)) - startedAt
     const next = await starting
-    const lines = logged(next.stderr(), killedMs)
+    // What came later than that is another story.
+    const lines = logged(next.stderr(), killedMs).filter(({ atMs }) => atMs <= killedMs + firstMs)
     const at = (begins: string): number | undefined => lines.findLast(({ msg }) => msg.startsWith(begins))?.atMs
     const [assigned, fenced, restored, folded] = [
       at('the group has'),

@@ -17,6 +17,7 @@ import { CheckpointChaos, type CheckpointConfig } from './checkpoint-chaos.js'
 import { OwnerCheckpoints } from './checkpoint-owner.js'
 import { Vault } from './checkpoint-vault.js'
 import { Difference } from './difference.js'
+import { isReachable } from './history.js'
 import type { Machine, Outcome, Owner } from './owner.js'
 import type { Random } from './random.js'
 import { app, topics } from './topology.js'
@@ -79,8 +80,14 @@ export class FleetCheckpoints {
         return left > 0
       },
       isLive,
+      onLacking: () => {
+        this.#check(() => {
+          if (isLive() && !this.#vault.everDamaged)
+            throw new Difference('the owner published a checkpoint that lacks segments')
+        })
+      },
       meanwhile: async () => {
-        if (this.#isCalm || !this.#random.chance(0.3)) return
+        if (this.#isCalm || !this.#random.chance(0.5)) return
         for (const other of others()) await this.#advance(other, true)
       },
       onRetained: async kept => {
@@ -124,10 +131,20 @@ export class FleetCheckpoints {
     if (difference !== undefined) throw difference
   }
 
+  /** Whoever was fenced finds out late, so that it makes checkpoints beside the new owner. */
+  insteadOf(picked: Owner, live: Owner | undefined): Owner {
+    const later = !this.#isCalm && live !== undefined && live !== picked && picked.checkpoints?.isHeld === true
+    return later && this.#random.chance(0.8) ? live : picked
+  }
+
   async #advance({ checkpoints }: Owner, duringRestore: boolean): Promise<void> {
     const { hits, config } = this.#parts
     const removed = hits.of('checkpoints removed')
-    for (let calls = this.#random.between(1, config.advanceMax); calls > 0 && checkpoints?.isHeld; calls--) {
+    for (
+      let calls = this.#random.between(1, duringRestore ? 20 : config.advanceMax);
+      calls > 0 && checkpoints?.isHeld;
+      calls--
+    ) {
       await checkpoints.advance()
     }
     if (duringRestore && hits.of('checkpoints removed') > removed) hits.add('retention while another restores')
@@ -181,7 +198,11 @@ export class FleetCheckpoints {
    * A slot says that what is left of the log and the checkpoints is not enough.
    * @throws Difference when it is
    */
-  onRefused(error: WeirError): void {
+  async onRefused(error: WeirError, { checkpoints }: Owner): Promise<void> {
+    const { disk, slot } = this.#parts
+    const beganAt = checkpoints?.beganAt
+    if (beganAt !== undefined && (await isReachable(disk, slot, beganAt)))
+      throw new Difference(`${error.message}; but its own state lay inside the log`)
     const usable = this.#vault.usable()
     if (usable.length > 0) {
       const epochs = usable.map(({ epoch }) => epoch).join(', ')

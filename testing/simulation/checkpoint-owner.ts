@@ -69,6 +69,8 @@ export interface CheckpointSurroundings {
   /** Takes one from the writes that find no room. @returns whether there was one */
   readonly findsDiskFull: () => boolean
   readonly isLive: () => boolean
+  /** A manifest was published that names segments that are not there. */
+  readonly onLacking: () => void
   /** Called while a restore reads: others go on. */
   readonly meanwhile: () => Promise<void>
   readonly onRetained: (kept: readonly Manifest[]) => Promise<void>
@@ -86,8 +88,8 @@ export class OwnerCheckpoints {
   #die!: (crash: SimulatedCrash) => void
   #dead = false
   #ended = false
-  /** When the process began. */
-  storeWasEmpty = true
+  /** Where in the journal lies what its store reflected when the process began; undefined: it was empty. */
+  beganAt: number | undefined
 
   static async open(around: CheckpointSurroundings): Promise<OwnerCheckpoints> {
     const spool = await DeltaSpool.open({
@@ -118,7 +120,10 @@ export class OwnerCheckpoints {
         return chaos.storeFault()
       },
       lacks => {
-        if (lacks) hits.add('manifest that lacks segments')
+        if (lacks) {
+          hits.add('manifest that lacks segments')
+          around.onLacking()
+        }
         if (!around.isLive()) hits.add('checkpoint of a zombie')
       },
     )
@@ -166,7 +171,8 @@ export class OwnerCheckpoints {
 
   onSlotEvent(event: SlotEvent): void {
     const { hits } = this.#around
-    if (event.kind === 'restored') hits.add(this.storeWasEmpty ? 'restored to an empty disk' : 'restored over a store')
+    if (event.kind === 'restored')
+      hits.add(this.beganAt === undefined ? 'restored to an empty disk' : 'restored over a store')
     if (event.kind === 'checkpoint-unusable' && event.name !== '') hits.add('checkpoint unusable')
   }
 

@@ -24,6 +24,8 @@ export class Vault {
   /** Manifests that were whole when they were published, and of which nothing was damaged since. */
   readonly #publishedWhole = new Set<string>()
 
+  everDamaged = false
+
   constructor(slot: number, disk: MemoryDisk) {
     this.#slot = slot
     this.#disk = disk
@@ -95,6 +97,7 @@ export class Vault {
       objects.set(name, bytes)
     }
     this.#damaged.add(name)
+    this.everDamaged = true
     // Retention may take for gone what it cannot read, and what only that needs.
     for (const published of this.#publishedWhole) {
       const bytes = this.#originals.get(published)

@@ -178,7 +178,8 @@ export class Fleet {
     await this.#reap()
     if (this.#owners.length === 0) return
     if (this.#checkpoints === undefined && this.#trimming.chance(this.#trimChance)) await this.#trim()
-    const owner = random.pick(this.#owners)
+    const picked = random.pick(this.#owners)
+    const owner = this.#checkpoints?.insteadOf(picked, this.#live) ?? picked
     if (owner.suspended !== undefined) {
       if (random.chance(0.3)) await this.#resume(owner)
     } else if (this.#owners.length === 1 && this.#takeoversLeft > 0 && this.#chaos.chance(0.1)) {
@@ -332,7 +333,7 @@ export class Fleet {
       this.#hits.add('zombie fenced')
     } else if (isWeirError(error, 'HISTORY_TRIMMED')) {
       await this.#end(owner, true)
-      if (this.#checkpoints !== undefined) return this.#checkpoints.onRefused(error)
+      if (this.#checkpoints !== undefined) return this.#checkpoints.onRefused(error, owner)
       return this.#restoreFromHolder(owner.machine)
     } else if (isWeirError(error, 'OFFSET_OUT_OF_RANGE') && this.#live !== owner) {
       this.#hits.add('zombie finds its input trimmed')

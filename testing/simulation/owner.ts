@@ -83,7 +83,7 @@ export async function openOwner(machine: Machine, around: Surroundings): Promise
     await checkpoints?.end('closed')
     throw error
   }
-  if (checkpoints !== undefined) checkpoints.storeWasEmpty = store.reflects === undefined
+  if (checkpoints !== undefined) checkpoints.beganAt = store.reflects?.resume?.offset
   const log = gatedLog(new MemoryLog(disk, { clock, faults }), gate)
   const slot = new Slot({
     plan,
