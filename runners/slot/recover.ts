@@ -36,7 +36,7 @@ import type { Phases } from './phases.js'
 import { Pipeline } from './pipeline.js'
 import { Progress } from './progress.js'
 import { resolveRecovery } from './recovery.js'
-import { restoreNearer } from './restoring.js'
+import { type RecoversFrom, restoreNearer } from './restoring.js'
 import { positionKey } from './rows.js'
 import { advance, type Folding, partitionKey, type Running, writeBack } from './running.js'
 
@@ -58,19 +58,24 @@ export async function yieldToNewer(options: SlotOptions, generation: number): Pr
 }
 
 /** @throws WeirError HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, … */
-export async function recover(options: SlotOptions, limits: SlotLimits, phases: Phases): Promise<Running> {
+export async function recover(
+  options: SlotOptions,
+  limits: SlotLimits,
+  phases: Phases,
+  from: RecoversFrom,
+): Promise<Running> {
   const { plan, log, store, slot } = options
   await store.discard()
   const committer = await log.committer(`weir.${plan.app}.slot-${slot}`)
   let reader: LogReader | undefined
   try {
     options.crashAt?.('fenced')
-    await restoreNearer(options)
-    const from = await startOf(options, committer)
-    await checkInputs(options, from.positions)
-    if (from.discardStore) await store.reset()
-    const folding = await runningAt(options, limits, phases, committer, from)
-    await foldAgain(folding, options, limits, from.link.at, from.storeEpoch)
+    await restoreNearer(options, from)
+    const start = await startOf(options, committer)
+    await checkInputs(options, start.positions)
+    if (start.discardStore) await store.reset()
+    const folding = await runningAt(options, limits, phases, committer, start)
+    await foldAgain(folding, options, limits, start.link.at, start.storeEpoch)
     reader = await readerOf(options, [...folding.positions.values()])
     options.crashAt?.('recovered')
     return Object.assign(folding, { reader, held: reader instanceof HeldReader ? reader : undefined })

@@ -154,6 +154,25 @@ describe('a slot with checkpoints', () => {
     await goesOn(bench, slot)
   })
 
+  it('asks the checkpoint store when it starts, not at each record that an operator throws on', async () => {
+    const { bench, kept, state } = await history()
+    const back = await restarted(kept)
+    // It writes back, and so looks for checkpoints, after many epochs only.
+    const slot = await bench.slot({}, { epochRecordsMax: 1 }, state, undefined, back)
+    let lists = 0
+    kept.objects.fault = ({ kind }) => {
+      if (kind === 'list') lists++
+      return undefined
+    }
+    await slot.start()
+    assert.equal(lists, 1)
+    await bench.send(['bad', 'bad', 'next'])
+    await slot.step()
+    await slot.step()
+    assert.equal(slot.counts.get('dead_letters'), 2)
+    assert.equal(lists, 1)
+  })
+
   it('begins a new job without looking', async () => {
     const kept = machine(new MemoryObjects())
     kept.objects.fault = () => 'lost'

@@ -15,11 +15,14 @@ import type { SlotCheckpoints, SlotOptions } from './options.js'
 import { Progress } from './progress.js'
 import { partitionKey } from './running.js'
 
+/** A store that this process has written itself is one write-back behind: no checkpoint is nearer, and none is asked for. */
+export type RecoversFrom = 'anywhere' | 'its own run'
+
 /**
  * @throws WeirError CHECKPOINT_STORE_FAILED where the store cannot be gone on from, so that a checkpoint may be needed; as the log
  * and the backend do
  */
-export async function restoreNearer(options: SlotOptions): Promise<void> {
+export async function restoreNearer(options: SlotOptions, from: RecoversFrom): Promise<void> {
   const { checkpoints } = options
   if (checkpoints === undefined) return
   const journal = { topic: journalTopicOf(options.plan.app), partition: options.slot }
@@ -28,7 +31,7 @@ export async function restoreNearer(options: SlotOptions): Promise<void> {
   if (last === undefined) return
   const judge = new Judge(options, journal, last)
   const store = await judge.store()
-  if (store === 'unknown') return
+  if (store === 'unknown' || (store !== undefined && from === 'its own run')) return
   try {
     await restoreFirstOf(options, checkpoints, judge, store)
   } catch (error) {
