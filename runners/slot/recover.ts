@@ -5,7 +5,7 @@
  * created (and thereby fences) before the journal is read. What is read is bounded by what the store does not reflect yet:
  * the journal's last record, the one that the store names, and the chain between the two, once.
  */
-import { assert, beginningOfTime, defined, type EventTimeMs, WeirError } from '../../kernel/index.js'
+import { assert, beginningOfTime, defined, type EventTimeMs, isWeirError, WeirError } from '../../kernel/index.js'
 import {
   type LogCommitter,
   type LogReader,
@@ -64,27 +64,49 @@ export async function recover(
   phases: Phases,
   from: RecoversFrom,
 ): Promise<Running> {
-  const { plan, log, store, slot } = options
-  await store.discard()
-  const committer = await log.committer(`weir.${plan.app}.slot-${slot}`)
-  let reader: LogReader | undefined
+  await options.store.discard()
+  const committer = await options.log.committer(`weir.${options.plan.app}.slot-${options.slot}`)
   try {
     options.crashAt?.('fenced')
-    await restoreNearer(options, from)
-    const start = await startOf(options, committer)
-    await checkInputs(options, start.positions)
-    if (start.discardStore) await store.reset()
-    const folding = await runningAt(options, limits, phases, committer, start)
-    await foldAgain(folding, options, limits, start.link.at, start.storeEpoch)
-    reader = await readerOf(options, [...folding.positions.values()])
-    options.crashAt?.('recovered')
-    return Object.assign(folding, { reader, held: reader instanceof HeldReader ? reader : undefined })
+    try {
+      return await recoverWith(committer, options, limits, phases, from)
+    } catch (error) {
+      if (options.checkpoints === undefined || !isTrimmed(error)) throw error
+      // Fencing keeps nobody from trimming: the owner of before may have made a last checkpoint while this state was chosen.
+      await options.store.discard()
+      return await recoverWith(committer, options, limits, phases, 'anywhere')
+    }
   } catch (error) {
-    // Nobody else knows of them yet.
-    await reader?.close()
+    // Nobody else knows of it yet.
     await committer.close()
     throw error
   }
+}
+
+const isTrimmed = (error: unknown): boolean =>
+  isWeirError(error, 'HISTORY_TRIMMED') || isWeirError(error, 'OFFSET_OUT_OF_RANGE')
+
+async function recoverWith(
+  committer: LogCommitter,
+  options: SlotOptions,
+  limits: SlotLimits,
+  phases: Phases,
+  from: RecoversFrom,
+): Promise<Running> {
+  await restoreNearer(options, from)
+  const start = await startOf(options, committer)
+  await checkInputs(options, start.positions)
+  if (start.discardStore) await options.store.reset()
+  const folding = await runningAt(options, limits, phases, committer, start)
+  await foldAgain(folding, options, limits, start.link.at, start.storeEpoch)
+  const reader = await readerOf(options, [...folding.positions.values()])
+  try {
+    options.crashAt?.('recovered')
+  } catch (error) {
+    await reader.close()
+    throw error
+  }
+  return Object.assign(folding, { reader, held: reader instanceof HeldReader ? reader : undefined })
 }
 
 async function readerOf({ log, plan }: SlotOptions, from: readonly PartitionOffset[]): Promise<LogReader> {

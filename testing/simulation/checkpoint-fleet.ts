@@ -113,11 +113,13 @@ export class FleetCheckpoints {
   }
 
   /** Something goes wrong, and checkpoints that are being made go on. @throws Difference */
-  async turn(owners: readonly Owner[]): Promise<void> {
+  async turn(owners: readonly Owner[], live: Owner | undefined): Promise<void> {
     const { config, hits } = this.#parts
     const chaos = this.#chaos
     if (chaos.fault(0.01)) chaos.beginOutage()
-    if (chaos.fault(0.02)) this.#vault.damage(this.#random, hits)
+    if (chaos.fault(0.03)) {
+      for (let objects = this.#random.between(1, 3); objects > 0; objects--) this.#vault.damage(this.#random, hits)
+    }
     for (const { machine } of owners) {
       if (chaos.fault(0.01)) {
         hits.add('disk full')
@@ -125,7 +127,9 @@ export class FleetCheckpoints {
       }
     }
     for (const owner of owners) {
-      if (this.#random.chance(config.advanceChance)) await this.#advance(owner, false)
+      // A zombie hangs: the owner overtakes it.
+      const slower = live !== undefined && owner !== live ? 0.1 : 1
+      if (this.#random.chance(config.advanceChance * slower)) await this.#advance(owner, false)
     }
     const [difference] = this.#differences
     if (difference !== undefined) throw difference
@@ -225,7 +229,10 @@ export class FleetCheckpoints {
       })
       const { earliest } = await log.range(at)
       const bound = Math.max(Number(earliest), Math.min(...needed))
-      await log.trim({ ...at, offset: offset(this.#random.between(Number(earliest), bound)) })
+      await log.trim({
+        ...at,
+        offset: offset(this.#random.chance(0.5) ? bound : this.#random.between(Number(earliest), bound)),
+      })
     }
     hits.add('log trimmed')
   }

@@ -21,8 +21,8 @@ export class Vault {
   /** Everything that was put and not deleted by retention, undamaged. */
   readonly #originals = new Map<string, Buffer>()
   readonly #damaged = new Set<string>()
-  /** Manifests that were whole when they were published, and of which nothing was damaged since. */
-  readonly #publishedWhole = new Set<string>()
+  /** Manifests that could be gone on from when they were published, and of which nothing was damaged since. */
+  readonly #publishedUsable = new Set<string>()
 
   everDamaged = false
 
@@ -61,8 +61,10 @@ export class Vault {
         call('create', async () => {
           if (!(await inner.create(name, bytes))) return false
           keep(name, bytes)
-          const lacks = !this.#isWhole(JSON.parse(Buffer.from(bytes).toString()) as Manifest)
-          if (!lacks) this.#publishedWhole.add(name)
+          const manifest = this.#parse(Buffer.from(bytes))
+          const lacks = !this.#isWhole(manifest)
+          // A zombie's may come when the owner has trimmed the journal behind a later one.
+          if (!lacks && this.#isReachable(manifest)) this.#publishedUsable.add(name)
           onManifest(lacks)
           return true
         }),
@@ -99,9 +101,9 @@ export class Vault {
     this.#damaged.add(name)
     this.everDamaged = true
     // Retention may take for gone what it cannot read, and what only that needs.
-    for (const published of this.#publishedWhole) {
+    for (const published of this.#publishedUsable) {
       const bytes = this.#originals.get(published)
-      if (bytes === undefined || this.#partsOf(published, bytes).includes(name)) this.#publishedWhole.delete(published)
+      if (bytes === undefined || this.#partsOf(published, bytes).includes(name)) this.#publishedUsable.delete(published)
     }
     hits.add(`object ${how}`)
   }
@@ -144,7 +146,7 @@ export class Vault {
    * @throws Difference
    */
   checkKept(countMin: number): void {
-    const due = Math.min(countMin, this.#publishedWhole.size)
+    const due = Math.min(countMin, this.#publishedUsable.size)
     const kept = this.manifests().filter(({ manifest, whole }) => whole && this.#isReachable(manifest))
     if (kept.length < due) {
       const all = this.manifests().map(

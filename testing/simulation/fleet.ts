@@ -174,7 +174,7 @@ export class Fleet {
     }
     if (random.chance(0.1)) this.#shared.clock.advance(millis(random.pick([1, 700, 61_000])))
     if (this.#disk.delayedCommits > 0 && random.chance(0.2)) this.#settleDelayed()
-    await this.#checkpoints?.turn(this.#owners)
+    await this.#checkpoints?.turn(this.#owners, this.#live)
     await this.#reap()
     if (this.#owners.length === 0) return
     if (this.#checkpoints === undefined && this.#trimming.chance(this.#trimChance)) await this.#trim()
