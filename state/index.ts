@@ -7,10 +7,11 @@ export {
   Checkpointer,
   type CheckpointerOptions,
   type CheckpointLimits,
+  type CheckpointPoint,
 } from './checkpoint/checkpointer.js'
 export { encrypted, type Reencrypted, reencrypt } from './checkpoint/encrypted.js'
-export { bytesOf, type InputPosition, type Manifest } from './checkpoint/manifest.js'
-export { type RestoreOptions, restore, restoreGroups, restoreNewest, verify } from './checkpoint/restore.js'
+export { bytesOf, epochOfName, type InputPosition, type Manifest } from './checkpoint/manifest.js'
+export { type RestoreOptions, restore, restoreGroups, takeNewest, verify } from './checkpoint/restore.js'
 export { DeltaSpool } from './checkpoint/spool.js'
 export { type CheckpointStore, checkObjectName, type StoredObject } from './checkpoint/store.js'
 export { openDirectoryStore } from './checkpoint/stores/directory.js'

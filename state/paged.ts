@@ -132,9 +132,10 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
   async #readPages(ids: readonly string[]): Promise<Buffer[]> {
     const { scope, suffix, name } = this.#handle
     const keys = ids.map(id => Buffer.from(scope.keysOf(this.#entry).part(suffix, id)))
-    return (await scope.core.backend.getMany(keys)).map((bytes, i) => {
+    return (await scope.core.backend.getMany(keys)).map(bytes => {
       if (bytes !== undefined) return bytes
-      const what = `page '${ids[i]}' of state '${name}' of step '${scope.name}', key '${this.#entry.key}', is gone`
+      // Not the key, which may name a customer: errors are logged.
+      const what = `a page of state '${name}' of step '${scope.name}' is gone in key group ${this.#entry.group}`
       throw new WeirError('BACKEND_FAILED', what)
     })
   }

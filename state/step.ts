@@ -7,7 +7,7 @@
  * Invariants: 1. handles are declared before the first key is resident; 2. an object touched by a call that is rolled back
  * stays dirty but must not have been changed (handles.ts, rule 1); 3. `enter` and the call hooks allocate nothing.
  */
-import { assert, messageOf, WeirError } from '../kernel/index.js'
+import { assert, WeirError } from '../kernel/index.js'
 import { type Cell, type HandleCore, KeyEntry, type StepScope, type StoreCore } from './entry.js'
 import type { MapState, PagedCodec, PagedObject, PagedState, StateCodec, StateFactory, ValueState } from './handles.js'
 import { type HandleInspection, isoTime, type JsonView, type KeyInspection } from './inspect.js'
@@ -160,8 +160,9 @@ export class StepState implements StateFactory, StepScope {
     try {
       return handle.load(entry, root)
     } catch (error) {
-      const what = `state '${handle.name}' of step '${this.name}', key '${entry.key}', does not decode`
-      throw new WeirError('BACKEND_FAILED', `${what}: ${messageOf(error)}`, { cause: error })
+      // Neither the key nor what the codec says of its bytes: they may name a customer, and errors are logged.
+      const what = `state '${handle.name}' of step '${this.name}' does not decode in key group ${entry.group}`
+      throw new WeirError('BACKEND_FAILED', what, { cause: error })
     }
   }
 

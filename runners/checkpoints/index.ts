@@ -1,6 +1,7 @@
 /** Where a deployment keeps its checkpoints: a directory or a bucket, encrypted where there are keys. */
 import { type CheckpointStore, encrypted, openDirectoryStore, openS3Store, parseS3Url } from '../../state/index.js'
 import { type KeySource, loadSealKeys } from '../encryption/index.js'
+import { reopening } from './reopening.js'
 
 export interface CheckpointPlace extends KeySource {
   /** A directory, or `s3://BUCKET/PREFIX`. */
@@ -16,7 +17,16 @@ export function openStoreBelow({ store }: CheckpointPlace): Promise<CheckpointSt
 
 /** @throws WeirError as `openStoreBelow` does; INVALID_KEYS */
 export async function openCheckpointStore(place: CheckpointPlace): Promise<CheckpointStore> {
+  const sealing = sealed(place)
+  return sealing(await openStoreBelow(place))
+}
+
+/** Where it cannot be opened now, each of its calls tries that again. @throws WeirError INVALID_KEYS */
+export function checkpointStoreOf(place: CheckpointPlace): CheckpointStore {
+  return sealed(place)(reopening(() => openStoreBelow(place)))
+}
+
+function sealed(place: CheckpointPlace): (store: CheckpointStore) => CheckpointStore {
   const keys = loadSealKeys(place)
-  const store = await openStoreBelow(place)
-  return keys === undefined ? store : encrypted(store, keys)
+  return keys === undefined ? store => store : store => encrypted(store, keys)
 }

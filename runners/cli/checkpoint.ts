@@ -4,6 +4,7 @@ import {
   bytesOf,
   Catalogue,
   type CheckpointStore,
+  epochOfName,
   type Manifest,
   openRocksDb,
   reencrypt,
@@ -137,17 +138,14 @@ async function find(store: CheckpointStore, app: string, values: Values): Promis
     if (slot !== undefined && slot !== each) continue
     const catalogue = new Catalogue(store, app, each)
     for await (const stored of catalogue.newestFirst()) {
-      if (epoch === undefined || epoch === epochOf(stored)) found.push({ catalogue, slot: each, stored })
+      if (epoch === undefined || epoch === epochOfName(stored.name)) found.push({ catalogue, slot: each, stored })
     }
   }
   return found
 }
 
-const epochOf = (stored: Stored | Unusable): number =>
-  'manifest' in stored ? stored.manifest.epoch : Number(/\/(\d+)-[^/]*$/.exec(stored.name)?.[1])
-
 function lineOf({ slot, stored }: Found): string {
-  const what = `slot ${slot}  epoch ${epochOf(stored)}`
+  const what = `slot ${slot}  epoch ${epochOfName(stored.name)}`
   if ('error' in stored) return `${what}  ${stored.error.message}`
   const { created_at, segments } = stored.manifest
   return `${what}  ${created_at}  ${bytesOf(segments)} bytes in ${segments.length} segments`
@@ -164,7 +162,7 @@ async function verifyAll(found: readonly Found[], io: VerbIo): Promise<number> {
     } catch (error) {
       if (!(error instanceof WeirError) || error.code === 'CHECKPOINT_STORE_FAILED') throw error
       bad++
-      io.out(`slot ${each.slot}  epoch ${epochOf(stored)}  ${error.message}\n`)
+      io.out(`slot ${each.slot}  epoch ${epochOfName(stored.name)}  ${error.message}\n`)
     }
   }
   return bad === 0 ? 0 : 1

@@ -21,12 +21,21 @@ export function logSlotEvent(logger: Logger, event: Exclude<SlotEvent, { readonl
       return
     case 'restoring':
       logger.info(
-        { epoch: event.epoch, bytes: event.bytes, of_bytes: event.ofBytes },
+        { epoch: event.epoch, bytes: event.bytes, of_bytes: event.ofBytes, seconds_left: secondsOf(event.leftMs) },
         'restoring state from a checkpoint',
       )
       return
     case 'restored':
-      logger.info({ epoch: event.epoch }, 'state restored from a checkpoint')
+      logger.info(
+        { epoch: event.epoch, bytes: event.bytes, seconds: secondsOf(event.ms) },
+        'state restored from a checkpoint',
+      )
+      return
+    case 'replaying':
+      logger.info(
+        { epochs: event.epochs, of_epochs: event.ofEpochs, seconds_left: secondsOf(event.leftMs) },
+        'folding what the state does not reflect yet',
+      )
       return
     case 'checkpoint-unusable':
       logger.warn(
@@ -39,6 +48,8 @@ export function logSlotEvent(logger: Logger, event: Exclude<SlotEvent, { readonl
   }
 }
 
+const secondsOf = (ms: number): number => Math.round(ms / 100) / 10
+
 export function logCheckpointEvent(
   logger: Logger,
   event: Exclude<CheckpointEvent, { readonly kind: 'checkpoint-unusable' }>,
@@ -49,6 +60,9 @@ export function logCheckpointEvent(
       logger.info(figures, 'checkpoint')
       return
     }
+    case 'checkpoint-found':
+      logger.debug({ epoch: event.epoch }, 'the newest checkpoint that there is')
+      return
     case 'checkpoint-failed':
       logger.warn(
         { epoch: event.epoch, reason: event.message },

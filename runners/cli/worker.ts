@@ -63,7 +63,11 @@ export const workerVerb: Verb = {
     })
     const asked = text(values, 'port') !== undefined
     const health = asked
-      ? await serveHealth(worker, { host: textOf(config, 'http.host'), port: numberOf(config, 'http.port') })
+      ? await serveHealth(worker, {
+          host: textOf(config, 'http.host'),
+          port: numberOf(config, 'http.port'),
+          clock: systemClock,
+        })
       : undefined
     if (health !== undefined) logger.info({ url: health.url }, 'health and metrics')
     try {
@@ -132,6 +136,7 @@ function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
       logger.warn({ slot, reason: event.reason }, 'the next checkpoint is a full one')
       return
     case 'checkpoint':
+    case 'checkpoint-found':
     case 'checkpoint-failed':
     case 'checkpoints-removed':
       logCheckpointEvent(logger.child({ slot }), event)

@@ -239,6 +239,8 @@ function inWords(event: SlotEvent): string {
       return `epoch ${event.epoch}: the model failed on ${event.rows} rows, whose decisions are degraded: ${event.message}`
     case 'held-back':
       return `${event.rows} rows are under way through other slots: new records wait`
+    case 'replaying':
+      return `resuming: ${event.epochs} of ${event.ofEpochs} epochs folded again`
     case 'restoring':
     case 'restored':
       return `state comes from the checkpoint of epoch ${event.epoch}`

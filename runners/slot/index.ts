@@ -1,3 +1,4 @@
+export { checkBeginning } from './beginning.js'
 export type { DeadLetterFormat, SinkWriter, StampOf } from './egress.js'
 export type { DeadLetter } from './intake.js'
 export {
@@ -27,3 +28,4 @@ export { positionKey } from './rows.js'
 export type { Reflected } from './running.js'
 export { partitionKey } from './running.js'
 export { Slot, type SlotInspection } from './slot.js'
+export { trimJournalBehind } from './trimming.js'

@@ -65,6 +65,8 @@ export const defaultLimits: SlotLimits = {
 /** Points at which the simulation stops a slot dead; in production nobody listens. */
 export type CrashPoint =
   | 'fenced'
+  | 'store-emptied'
+  | 'restored'
   | 'genesis-written'
   | 'recovered'
   | 'polled'
@@ -109,9 +111,17 @@ export interface SlotOptions {
 export type SlotEvent =
   | { readonly kind: 'recovering'; readonly reason: string }
   | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
+  /** Epochs are folded again; told every few seconds. `leftMs` is an estimate, of this and below. */
+  | { readonly kind: 'replaying'; readonly epochs: number; readonly ofEpochs: number; readonly leftMs: number }
   /** The store is filled from a checkpoint; told at each tenth. */
-  | { readonly kind: 'restoring'; readonly epoch: number; readonly bytes: number; readonly ofBytes: number }
-  | { readonly kind: 'restored'; readonly epoch: number }
+  | {
+      readonly kind: 'restoring'
+      readonly epoch: number
+      readonly bytes: number
+      readonly ofBytes: number
+      readonly leftMs: number
+    }
+  | { readonly kind: 'restored'; readonly epoch: number; readonly bytes: number; readonly ms: number }
   /** The next older one is tried. No name: the checkpoint store does not answer, and the slot goes on without. */
   | { readonly kind: 'checkpoint-unusable'; readonly name: string; readonly message: string }
   | { readonly kind: 'excluded'; readonly position: string; readonly step: string; readonly message: string }

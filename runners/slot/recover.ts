@@ -5,7 +5,7 @@
  * created (and thereby fences) before the journal is read. What is read is bounded by what the store does not reflect yet:
  * the journal's last record, the one that the store names, and the chain between the two, once.
  */
-import { assert, beginningOfTime, defined, type EventTimeMs, WeirError } from '../../kernel/index.js'
+import { assert, beginningOfTime, defined, type EventTimeMs, isWeirError, WeirError } from '../../kernel/index.js'
 import {
   type LogCommitter,
   type LogReader,
@@ -34,10 +34,13 @@ import { firstLink, type Link, lastLink, linkAt, readChain } from './journal-rea
 import type { SlotLimits, SlotOptions } from './options.js'
 import type { Phases } from './phases.js'
 import { Pipeline } from './pipeline.js'
+import { Progress } from './progress.js'
 import { resolveRecovery } from './recovery.js'
-import { restoreNearer } from './restoring.js'
+import { type RecoversFrom, restoreNearer } from './restoring.js'
 import { positionKey } from './rows.js'
 import { advance, type Folding, partitionKey, type Running, writeBack } from './running.js'
+
+const progressEveryMs = 5_000
 
 const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
   topic: journalTopicOf(plan.app),
@@ -55,28 +58,55 @@ export async function yieldToNewer(options: SlotOptions, generation: number): Pr
 }
 
 /** @throws WeirError HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, … */
-export async function recover(options: SlotOptions, limits: SlotLimits, phases: Phases): Promise<Running> {
-  const { plan, log, store, slot } = options
-  await store.discard()
-  const committer = await log.committer(`weir.${plan.app}.slot-${slot}`)
-  let reader: LogReader | undefined
+export async function recover(
+  options: SlotOptions,
+  limits: SlotLimits,
+  phases: Phases,
+  from: RecoversFrom,
+): Promise<Running> {
+  await options.store.discard()
+  const committer = await options.log.committer(`weir.${options.plan.app}.slot-${options.slot}`)
   try {
     options.crashAt?.('fenced')
-    await restoreNearer(options)
-    const from = await startOf(options, committer)
-    await checkInputs(options, from.positions)
-    if (from.discardStore) await store.reset()
-    const folding = await runningAt(options, limits, phases, committer, from)
-    await foldAgain(folding, options, limits, from.link.at, from.storeEpoch)
-    reader = await readerOf(options, [...folding.positions.values()])
-    options.crashAt?.('recovered')
-    return Object.assign(folding, { reader, held: reader instanceof HeldReader ? reader : undefined })
+    try {
+      return await recoverWith(committer, options, limits, phases, from)
+    } catch (error) {
+      if (options.checkpoints === undefined || !isTrimmed(error)) throw error
+      // Fencing keeps nobody from trimming: the owner of before may have made a last checkpoint while this state was chosen.
+      await options.store.discard()
+      return await recoverWith(committer, options, limits, phases, 'anywhere')
+    }
   } catch (error) {
-    // Nobody else knows of them yet.
-    await reader?.close()
+    // Nobody else knows of it yet.
     await committer.close()
     throw error
   }
+}
+
+const isTrimmed = (error: unknown): boolean =>
+  isWeirError(error, 'HISTORY_TRIMMED') || isWeirError(error, 'OFFSET_OUT_OF_RANGE')
+
+async function recoverWith(
+  committer: LogCommitter,
+  options: SlotOptions,
+  limits: SlotLimits,
+  phases: Phases,
+  from: RecoversFrom,
+): Promise<Running> {
+  await restoreNearer(options, from)
+  const start = await startOf(options, committer)
+  await checkInputs(options, start.positions)
+  if (start.discardStore) await options.store.reset()
+  const folding = await runningAt(options, limits, phases, committer, start)
+  await foldAgain(folding, options, limits, start.link.at, start.storeEpoch)
+  const reader = await readerOf(options, [...folding.positions.values()])
+  try {
+    options.crashAt?.('recovered')
+  } catch (error) {
+    await reader.close()
+    throw error
+  }
+  return Object.assign(folding, { reader, held: reader instanceof HeldReader ? reader : undefined })
 }
 
 async function readerOf({ log, plan }: SlotOptions, from: readonly PartitionOffset[]): Promise<LogReader> {
@@ -271,6 +301,9 @@ async function foldAgain(
 ): Promise<void> {
   const { log, store } = options
   const readers = new RangeReaders(log)
+  const progress = new Progress(options.clock)
+  const end = await lastLink(log, journalOf(options))
+  const ofEpochs = end === undefined ? 0 : epochOf(end.record) - Math.max(storeEpoch, running.epoch)
   let epochs = 0
   let records = 0
   try {
@@ -283,6 +316,9 @@ async function foldAgain(
         epochs++
         running.recordsSinceWriteBack += folded
         running.epochsSinceWriteBack++
+        if (progress.isDue(progressEveryMs)) {
+          options.onEvent?.({ kind: 'replaying', epochs, ofEpochs, leftMs: progress.leftMs(epochs, ofEpochs) })
+        }
       }
       advance(running, options, record, hash, at)
       running.counts = countsOf(record)
@@ -292,8 +328,7 @@ async function foldAgain(
   } finally {
     await readers.close()
   }
-  const last = await lastLink(log, journalOf(options))
-  assert(running.hash === last?.hash, "the replay ends at the journal's last record")
+  assert(running.hash === end?.hash, "the replay ends at the journal's last record")
   if (epochs > 0) options.onEvent?.({ kind: 'replayed', epochs, records })
 }
 

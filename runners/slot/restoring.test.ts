@@ -144,6 +144,33 @@ describe('a slot with checkpoints', () => {
     assert.equal(first.counts.get('records'), 224)
   })
 
+  it('waits for the checkpoint store that falls silent after the store was emptied for it', async () => {
+    const { bench, kept, state } = await history()
+    await anotherGoesOn(bench, kept)
+    await trim(bench, kept.objects)
+    const back = await restarted(kept)
+    // Each segment comes once: found whole, and not there for the restore.
+    const read = new Set<string>()
+    kept.objects.fault = ({ kind, name }) => {
+      if (kind !== 'get' || !name.includes('/segments/') || !read.has(name)) {
+        read.add(name)
+        return undefined
+      }
+      return 'lost'
+    }
+    // Its inputs and its journal are there from its own position on.
+    const slot = await slotOn(bench, back, state)
+    await assert.rejects(slot.start(), { code: 'CHECKPOINT_STORE_FAILED' })
+    state.crash(state.unsynced)
+    kept.objects.fault = () => undefined
+    const again = await slotOn(bench, await restarted(kept), state)
+    await again.start()
+    assert.ok(kept.told.includes('restored'))
+    await bench.send(['next'])
+    await drain(again)
+    assert.equal((await bench.counted()).at(-1), 'next=225')
+  })
+
   it('waits for the checkpoint store where it may need it, and goes on without where it does not', async () => {
     const { bench, kept, state } = await history()
     kept.objects.fault = () => 'lost'
@@ -152,6 +179,46 @@ describe('a slot with checkpoints', () => {
     const slot = await slotOn(bench, await restarted(kept), state)
     await slot.start()
     await goesOn(bench, slot)
+  })
+
+  it('looks again where another has trimmed the log while it chose', async () => {
+    const { bench, kept, state } = await history()
+    await anotherGoesOn(bench, kept)
+    const back = await restarted(kept)
+    const slot = await slotOn(bench, back, state)
+    const newest = await new Catalogue(kept.objects.open(), 'counting', 0).newestFirst()[Symbol.asyncIterator]().next()
+    assert.ok(!newest.done && 'manifest' in newest.value)
+    const from = offset(newest.value.manifest.resume!.offset)
+    kept.objects.fault = () => {
+      kept.objects.fault = () => undefined
+      // The state on the disk has been found good before, and is not any more.
+      bench.disk.trim({ ...journal, offset: from })
+      return 'lost'
+    }
+    await slot.start()
+    assert.ok(back.told.includes('restored'))
+    await bench.send(['next'])
+    await drain(slot)
+    assert.equal((await bench.counted()).at(-1), 'next=225')
+  })
+
+  it('asks the checkpoint store when it starts, not at each record that an operator throws on', async () => {
+    const { bench, kept, state } = await history()
+    const back = await restarted(kept)
+    // It writes back, and so looks for checkpoints, after many epochs only.
+    const slot = await bench.slot({}, { epochRecordsMax: 1 }, state, undefined, back)
+    let lists = 0
+    kept.objects.fault = ({ kind }) => {
+      if (kind === 'list') lists++
+      return undefined
+    }
+    await slot.start()
+    assert.equal(lists, 1)
+    await bench.send(['bad', 'bad', 'next'])
+    await slot.step()
+    await slot.step()
+    assert.equal(slot.counts.get('dead_letters'), 2)
+    assert.equal(lists, 1)
   })
 
   it('begins a new job without looking', async () => {

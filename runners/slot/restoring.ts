@@ -7,18 +7,22 @@
  */
 import { isWeirError, messageOf } from '../../kernel/index.js'
 import { type Offset, offset, type TopicPartition } from '../../log/index.js'
-import { bytesOf, type Manifest, restore, type StatePosition, verify } from '../../state/index.js'
+import { bytesOf, type Manifest, restore, type StatePosition, takeNewest, verify } from '../../state/index.js'
 import { epochOf, journalTopicOf, type PartitionOffset } from './journal.js'
 import { type Link, lastLink, linkAt } from './journal-reader.js'
 import { nearer, type StartingPoint, whyUnusable } from './nearer.js'
 import type { SlotCheckpoints, SlotOptions } from './options.js'
+import { Progress } from './progress.js'
 import { partitionKey } from './running.js'
+
+/** A store that this process has written itself is one write-back behind: no checkpoint is nearer, and none is asked for. */
+export type RecoversFrom = 'anywhere' | 'its own run'
 
 /**
  * @throws WeirError CHECKPOINT_STORE_FAILED where the store cannot be gone on from, so that a checkpoint may be needed; as the log
  * and the backend do
  */
-export async function restoreNearer(options: SlotOptions): Promise<void> {
+export async function restoreNearer(options: SlotOptions, from: RecoversFrom): Promise<void> {
   const { checkpoints } = options
   if (checkpoints === undefined) return
   const journal = { topic: journalTopicOf(options.plan.app), partition: options.slot }
@@ -27,11 +31,13 @@ export async function restoreNearer(options: SlotOptions): Promise<void> {
   if (last === undefined) return
   const judge = new Judge(options, journal, last)
   const store = await judge.store()
-  if (store === 'unknown') return
+  if (store === 'unknown' || (store !== undefined && from === 'its own run')) return
   try {
     await restoreFirstOf(options, checkpoints, judge, store)
   } catch (error) {
-    if (store === undefined || !isWeirError(error, 'CHECKPOINT_STORE_FAILED')) throw error
+    // Without a store to go on with: there was none, or it has been emptied for the checkpoint.
+    const mayGoOn = store !== undefined && options.store.reflects !== undefined
+    if (!mayGoOn || !isWeirError(error, 'CHECKPOINT_STORE_FAILED')) throw error
     options.onEvent?.({ kind: 'checkpoint-unusable', name: '', message: messageOf(error) })
   }
 }
@@ -43,36 +49,29 @@ async function restoreFirstOf(
   local: StartingPoint | undefined,
 ): Promise<void> {
   const { catalogue } = checkpoints
-  const unusable = (name: string, message: string): void =>
-    options.onEvent?.({ kind: 'checkpoint-unusable', name, message })
-  for await (const found of catalogue.newestFirst()) {
-    if ('error' in found) {
-      unusable(found.name, found.error.message)
-      continue
-    }
-    const judged = await judge.checkpoint(found.manifest)
-    if (typeof judged === 'string') unusable(found.name, judged)
-    else if (nearer(local, judged) === 'store') return
-    else {
-      try {
-        if (options.store.reflects !== undefined) await verify(catalogue, found.manifest)
-        await replaceStore(options, checkpoints, found.manifest)
-        return
-      } catch (error) {
-        if (!isWeirError(error, 'CHECKPOINT_CORRUPT')) throw error
-        unusable(found.name, error.message)
-      }
-    }
-  }
+  await takeNewest(catalogue, {
+    judge: async manifest => {
+      const judged = await judge.checkpoint(manifest)
+      if (typeof judged === 'string') return { because: judged }
+      return nearer(local, judged) === 'store' ? 'stop' : 'take'
+    },
+    take: async manifest => {
+      if (options.store.reflects !== undefined) await verify(catalogue, manifest)
+      await replaceStore(options, checkpoints, manifest)
+    },
+    onUnusable: (name, message) => options.onEvent?.({ kind: 'checkpoint-unusable', name, message }),
+  })
 }
 
 async function replaceStore(
-  { store, onEvent }: SlotOptions,
+  { store, clock, onEvent, crashAt }: SlotOptions,
   { catalogue, backend, namespace }: SlotCheckpoints,
   manifest: Manifest,
 ): Promise<void> {
   const { epoch } = manifest
   await store.reset()
+  crashAt?.('store-emptied')
+  const progress = new Progress(clock)
   let tenths = 0
   try {
     await restore(catalogue, manifest, {
@@ -81,14 +80,15 @@ async function replaceStore(
       onProgress: (bytes, ofBytes) => {
         if (Math.floor((10 * bytes) / ofBytes) === tenths) return
         tenths = Math.floor((10 * bytes) / ofBytes)
-        onEvent?.({ kind: 'restoring', epoch, bytes, ofBytes })
+        onEvent?.({ kind: 'restoring', epoch, bytes, ofBytes, leftMs: progress.leftMs(bytes, ofBytes) })
       },
     })
+    crashAt?.('restored')
   } finally {
     // Takes up what was restored; removes what was half restored.
     await store.discard()
   }
-  onEvent?.({ kind: 'restored', epoch })
+  onEvent?.({ kind: 'restored', epoch, bytes: bytesOf(manifest.segments), ms: progress.ms })
 }
 
 /** Holds states against the journal and the inputs. */

@@ -364,7 +364,8 @@ export class Slot {
     this.#options.onEvent?.({ kind: 'recovering', reason })
     await this.#letGo()
     await yieldToNewer(this.#options, this.#generation)
-    this.#running = await recover(this.#options, this.#limits, this.phases)
+    const from = this.#generation === 0 ? 'anywhere' : 'its own run'
+    this.#running = await recover(this.#options, this.#limits, this.phases, from)
     this.#generation = this.#running.generation
   }
 

@@ -5,7 +5,7 @@
  * goes on from there.
  */
 import type { Clock } from '../../kernel/index.js'
-import { type LogTrimmer, offset } from '../../log/index.js'
+import type { LogTrimmer } from '../../log/index.js'
 import {
   Catalogue,
   type CheckpointEvent,
@@ -14,8 +14,8 @@ import {
   type Manifest,
   type StateBackend,
 } from '../../state/index.js'
-import { openCheckpointStore } from '../checkpoints/index.js'
-import { journalTopicOf, type SlotCheckpoints } from '../slot/index.js'
+import { checkpointStoreOf } from '../checkpoints/index.js'
+import { type SlotCheckpoints, trimJournalBehind } from '../slot/index.js'
 import type { CheckpointJob } from './job.js'
 
 export interface HostedCheckpoints extends SlotCheckpoints {
@@ -33,13 +33,13 @@ export interface CheckpointParts {
   readonly onEvent: (event: CheckpointEvent | { readonly kind: 'spool-dropped'; readonly reason: string }) => void
 }
 
-/** While `work` runs. @throws WeirError as `openCheckpointStore` does */
+/** While `work` runs. @throws WeirError INVALID_KEYS */
 export async function withCheckpoints(
   parts: CheckpointParts,
   work: (checkpoints: HostedCheckpoints) => Promise<void>,
 ): Promise<void> {
   const { job, app, slot, backend, clock, onEvent } = parts
-  const store = await openCheckpointStore(job.place)
+  const store = checkpointStoreOf(job.place)
   const spool = await DeltaSpool.open({
     directory: parts.spoolDirectory,
     onDropped: reason => onEvent({ kind: 'spool-dropped', reason }),
@@ -54,7 +54,7 @@ export async function withCheckpoints(
     everyMs: job.everyMs,
     keep: { countMin: job.keep, youngerThanMs: 0 },
     onEvent,
-    ...(job.trimsJournal && { onRetained: (kept: readonly Manifest[]) => trimJournal(parts, kept) }),
+    ...(job.trimsJournal && { onRetained: (kept: readonly Manifest[]) => trimJournalBehind(parts.log, parts, kept) }),
   })
   try {
     await work({ catalogue: new Catalogue(store, app, slot), checkpointer, backend, spool })
@@ -63,9 +63,4 @@ export async function withCheckpoints(
     await spool.close()
     await store.close()
   }
-}
-
-async function trimJournal({ log, app, slot }: CheckpointParts, kept: readonly Manifest[]): Promise<void> {
-  const from = kept.map(({ resume }) => resume?.offset ?? 0)
-  await log.trim({ topic: journalTopicOf(app), partition: slot, offset: offset(Math.min(...from)) })
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import { WeirError } from '../../kernel/index.js'
+import { systemClock, WeirError } from '../../kernel/index.js'
 import { serveHealth, type WorkerView } from './health.js'
 import type { StateQuestion } from './messages.js'
 
@@ -14,7 +14,7 @@ const worker: WorkerView = {
     return answer()
   },
 }
-const server = await serveHealth(worker, { host: '127.0.0.1', port: 0 })
+const server = await serveHealth(worker, { host: '127.0.0.1', port: 0, clock: systemClock })
 after(() => server.close())
 
 async function get(path: string): Promise<readonly [status: number, body: Record<string, unknown>]> {

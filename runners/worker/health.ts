@@ -1,9 +1,9 @@
 /** Health, readiness, metrics and state of a worker over HTTP, where a port was asked for. */
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
-import { type ErrorCode, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
+import { type Clock, type ErrorCode, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
 import type { StateQuestion } from './messages.js'
+import { metricsOf } from './metrics.js'
 import type { SlotWorker } from './worker.js'
 
 /** What is told of a worker. */
@@ -17,9 +17,9 @@ export interface HealthServer {
 /** @throws WeirError LISTEN_FAILED */
 export async function serveHealth(
   worker: WorkerView,
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port, clock }: { readonly host: string; readonly port: number; readonly clock: Clock },
 ): Promise<HealthServer> {
-  const registry = metricsOf(worker)
+  const registry = metricsOf(worker, clock)
   const server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 }, async (request, response) => {
     const [path = '/', query] = (request.url ?? '/').split('?', 2)
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, { status: 405 })
@@ -73,7 +73,7 @@ async function answerState(
   } catch (error) {
     const { code, what } = isWeirError(error) ? error : new WeirError('INTERNAL_ERROR', 'something failed here')
     const status = statuses[code] ?? 500
-    // Its words name the key.
+    // Its words are of the disk: for the log.
     const detail = code === 'BACKEND_FAILED' ? 'the state does not read' : what
     answer(response, status, { type: `urn:weir:error:${code}`, status, detail, code }, problemType)
   }
@@ -106,48 +106,4 @@ function questionOf(asked: { readonly step: string; readonly key: string; readon
 function answer(response: ServerResponse, status: number, body: unknown, type = 'application/json'): void {
   response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
   response.end(`${JSON.stringify(body)}\n`)
-}
-
-function metricsOf(worker: WorkerView): Registry {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  const registers = [registry]
-  const perSlot = (name: string, help: string, of: (status: SlotWorker['status'][number]) => number): void => {
-    new Gauge({
-      name,
-      help,
-      labelNames: ['slot'],
-      registers,
-      collect() {
-        this.reset()
-        for (const status of worker.status) this.set({ slot: status.slot }, of(status))
-      },
-    })
-  }
-  perSlot('weir_slot_running', '1 while the slot runs', ({ state }) => (state === 'running' ? 1 : 0))
-  perSlot('weir_slot_epoch', 'Last committed epoch', ({ epoch }) => epoch)
-  for (const count of ['records', 'decisions', 'duplicates', 'conflicts', 'dead_letters', 'late'] as const) {
-    perSlot(`weir_slot_${count}`, `${count} since the journal began`, ({ counts }) => counts[count] ?? 0)
-  }
-  const perInput = (name: string, help: string, of: (input: { behind: number; undecided: number }) => number): void => {
-    new Gauge({
-      name,
-      help,
-      labelNames: ['topic', 'partition'],
-      registers,
-      collect() {
-        this.reset()
-        for (const { inputs } of worker.status) {
-          for (const input of inputs) this.set({ topic: input.topic, partition: input.partition }, of(input))
-        }
-      },
-    })
-  }
-  perInput('weir_input_lag_records', 'Records not read yet', ({ behind }) => behind)
-  perInput(
-    'weir_input_undecided_records',
-    'Records behind open transactions of producers',
-    ({ undecided }) => undecided,
-  )
-  return registry
 }

@@ -16,7 +16,7 @@ import {
   seconds,
   WeirError,
 } from '../../kernel/index.js'
-import { type LogReader, type LogTrimmer, offset } from '../../log/index.js'
+import type { LogReader, LogTrimmer } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import type { WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
@@ -33,6 +33,7 @@ import { makeFolders } from '../folders/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
 import { readerWithSchemas } from '../schemas/index.js'
 import {
+  checkBeginning,
   type GenesisRecord,
   genesisOf,
   journalTopicOf,
@@ -44,7 +45,8 @@ import {
   type SlotInspection,
 } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
-import { type HostedCheckpoints, withCheckpoints } from './checkpoints.js'
+import { CheckpointFigures, type CheckpointStatus } from './checkpoint-figures.js'
+import { type CheckpointParts, type HostedCheckpoints, withCheckpoints } from './checkpoints.js'
 import type { WorkerJob } from './job.js'
 import { SlotLog } from './slot-log.js'
 
@@ -87,6 +89,8 @@ export interface SlotStatus {
   readonly counts: Readonly<Record<string, number>>
   readonly positions: readonly PartitionOffset[]
   readonly inputs: readonly InputStatus[]
+  /** Undefined where none are made. */
+  readonly checkpoints: CheckpointStatus | undefined
 }
 
 export type HostEvent =
@@ -121,6 +125,7 @@ export class SlotHost {
   readonly #models: ReadonlyMap<string, Model>
   readonly #schemas: WriterSchemas | undefined
   readonly #io: SlotHostIo
+  readonly #figures = new CheckpointFigures()
   #stopping = false
   #reportedAtMs = Number.NEGATIVE_INFINITY
   #slot: Slot | undefined
@@ -212,7 +217,11 @@ export class SlotHost {
   ): Promise<void> {
     const { checkpoints: job, app } = this.#job
     if (job === undefined) return work(undefined)
-    const { clock, onEvent } = this.#io
+    const { clock } = this.#io
+    const onEvent = (event: Parameters<CheckpointParts['onEvent']>[0]): void => {
+      if (event.kind !== 'spool-dropped') this.#figures.note(event, clock.nowMs())
+      this.#io.onEvent(event)
+    }
     const parts = { job, app, slot: this.#number, spoolDirectory: `${directory}.spool`, backend, log, clock, onEvent }
     return withCheckpoints(parts, work)
   }
@@ -231,7 +240,14 @@ export class SlotHost {
       cacheBytesMax: this.#job.cacheMb * (1 << 20),
       ...(checkpoints && { spool: checkpoints.spool }),
     })
-    await this.#checkBeginning(log, store)
+    await checkBeginning({
+      plan: this.#plan,
+      slot: this.#number,
+      log,
+      store,
+      ...(checkpoints && { catalogue: checkpoints.catalogue }),
+      outputs: 'decisions',
+    })
     const slot = new Slot({
       plan: this.#plan,
       slot: this.#number,
@@ -245,7 +261,10 @@ export class SlotHost {
       limits: { pollWaitMs: millis(100) },
       genesis,
       deadLetters: topicDeadLetters,
-      onEvent: event => this.#io.onEvent(event),
+      onEvent: event => {
+        this.#figures.note(event, this.#io.clock.nowMs())
+        this.#io.onEvent(event)
+      },
       onCommitted: replies.onCommitted,
     })
     let done = false
@@ -253,7 +272,7 @@ export class SlotHost {
     this.#slot = slot
     try {
       await slot.start()
-      this.#report(slot, store, log, true)
+      this.#report(slot, store, log, checkpoints, true)
       let checkedAtMs = this.#io.clock.nowMs()
       while (!this.#stopping) {
         const result = await slot.step()
@@ -262,7 +281,7 @@ export class SlotHost {
           continue
         }
         if (result.kind === 'committed') onProgress()
-        this.#report(slot, store, log, false)
+        this.#report(slot, store, log, checkpoints, false)
         if (replies.lost > repliesLost) {
           this.#io.onEvent({ kind: 'replies-lost', count: replies.lost - repliesLost, message: replies.whyLost })
           repliesLost = replies.lost
@@ -276,7 +295,7 @@ export class SlotHost {
       this.#slot = undefined
       await slot.close({ keepState: done })
     }
-    this.#report(slot, store, log, true)
+    this.#report(slot, store, log, checkpoints, true)
   }
 
   async #genesis(log: SlotLog): Promise<ReturnType<typeof genesisOf>> {
@@ -294,23 +313,13 @@ export class SlotHost {
     })
   }
 
-  /** An empty journal is a new job only where nothing says otherwise: a lost journal must not decide everything again. */
-  async #checkBeginning(log: SlotLog, store: StateStore): Promise<void> {
-    const at = { topic: journalTopicOf(this.#job.app), partition: this.#number }
-    const journal = await log.range(at)
-    if (journal.latest > journal.earliest) return
-    const lost = (why: string) =>
-      new WeirError('JOURNAL_WITHOUT_GENESIS', `${at.topic}/${at.partition} is empty, but ${why}`)
-    if (journal.earliest > offset(0)) throw lost(`its records up to ${journal.earliest} were deleted`)
-    if (store.reflects !== undefined) throw lost(`the state on this disk is of its epoch ${store.reflects.epoch}`)
-    const decisions = await log.partitionCount('decisions')
-    for (let partition = this.#number; partition < decisions; partition += this.#job.slots) {
-      const { latest } = await log.range({ topic: 'decisions', partition })
-      if (latest > offset(0)) throw lost(`decisions/${partition} already holds decisions`)
-    }
-  }
-
-  #report(slot: Slot, store: StateStore, log: SlotLog, always: boolean): void {
+  #report(
+    slot: Slot,
+    store: StateStore,
+    log: SlotLog,
+    checkpoints: HostedCheckpoints | undefined,
+    always: boolean,
+  ): void {
     const nowMs = this.#io.clock.nowMs()
     if (!always && nowMs - this.#reportedAtMs < statusEvery) return
     this.#reportedAtMs = nowMs
@@ -327,6 +336,7 @@ export class SlotHost {
         behind: Math.max(0, Number(highWatermark - position)),
         undecided: Math.max(0, Number(highWatermark - lastStableOffset)),
       })),
+      checkpoints: checkpoints && this.#figures.status(checkpoints.spool.bytes),
     })
   }
 }

@@ -15,7 +15,7 @@ import { Catalogue } from './catalogue.js'
 import { type CheckpointEvent, Checkpointer, type CheckpointLimits } from './checkpointer.js'
 import { encodeManifest, type Manifest, parseManifest, segmentsOf } from './manifest.js'
 import { contentOf } from './model/life.js'
-import { restore, restoreGroups, restoreNewest, verify } from './restore.js'
+import { restore, restoreGroups, takeNewest, verify } from './restore.js'
 import { readSegment, type SegmentEntry, SegmentWriter } from './segment.js'
 import { DeltaSpool } from './spool.js'
 import { MemoryObjects } from './stores/memory.js'
@@ -251,7 +251,11 @@ describe('a checkpointer', () => {
     assert.ok(event?.kind === 'checkpoint' && event.how === 'incremental')
 
     const backend = new MemoryDisk().open()
-    const manifest = await restoreNewest(b.catalogue, { backend, onUnusable: assert.fail })
+    const manifest = await takeNewest(b.catalogue, {
+      judge: async () => 'take',
+      take: candidate => restore(b.catalogue, candidate, { backend }),
+      onUnusable: assert.fail,
+    })
     assert.deepEqual(manifest, (await b.manifests())[0])
     assert.equal(await contentOf(backend, noPrefix), await contentOf(b.backend, noPrefix))
     const store = await StateStore.open({ backend, keyGroups: 100 })

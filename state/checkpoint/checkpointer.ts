@@ -46,6 +46,8 @@ export type CheckpointEvent =
       readonly segmentsWritten: number
       readonly ms: number
     }
+  /** The newest that was made before this process, where one is whole; told once. */
+  | { readonly kind: 'checkpoint-found'; readonly epoch: number; readonly atMs: number }
   | { readonly kind: 'checkpoint-failed'; readonly epoch: number; readonly message: string }
   /** A manifest or segment is not what was published. */
   | { readonly kind: 'checkpoint-unusable'; readonly name: string; readonly message: string }
@@ -70,7 +72,12 @@ export interface CheckpointerOptions {
    * be trimmed, and what lies before may. An error is told as that of a checkpoint.
    */
   readonly onRetained?: (kept: readonly Manifest[]) => Promise<void>
+  /** Where the simulation holds a checkpoint up, or stops it dead; in production nobody listens. */
+  readonly pauseAt?: (point: CheckpointPoint) => Promise<void>
 }
+
+/** On the way of a checkpoint, in this order. */
+export type CheckpointPoint = 'taken' | 'segments-written' | 'published' | 'spool-released' | 'retained' | 'told'
 
 export interface CheckpointLimits extends BuildLimits {
   /** A bucket gets a new base when the changes since its base exceed this many bytes and half of the base. */
@@ -177,8 +184,12 @@ export class Checkpointer {
       if ('error' in found) this.#unusable(found.name, found.error.message)
       else if (this.#isWhole(found.name, found.manifest, there)) usable.push(found.manifest)
     }
-    this.#previous = usable[0]
+    const [newest] = usable
+    this.#previous = newest
     this.#looked = true
+    if (newest !== undefined) {
+      this.#options.onEvent({ kind: 'checkpoint-found', epoch: newest.epoch, atMs: Date.parse(newest.created_at) })
+    }
     this.#dueAtMs = nowMs
   }
 
@@ -220,11 +231,13 @@ export class Checkpointer {
   }
 
   async #make(moment: Moment): Promise<void> {
-    const { store, clock, spool } = this.#options
+    const { store, clock, spool, pauseAt } = this.#options
     const { meta, previous, mark, snapshot } = moment
     let published: string
     try {
+      await pauseAt?.('taken')
       const written = await this.#segments(moment)
+      await pauseAt?.('segments-written')
       const manifest = this.#manifestOf(moment, written)
       const { name, bytes } = encodeManifest(manifest)
       // False: the same checkpoint was made before.
@@ -243,9 +256,13 @@ export class Checkpointer {
     } finally {
       await snapshot?.close()
     }
+    await pauseAt?.('published')
     await spool.release(mark)
+    await pauseAt?.('spool-released')
     const { stay, removed, segments } = await this.#catalogue.retain(this.#keep, clock.nowMs())
+    await pauseAt?.('retained')
     if (stay.length > 0) await this.#options.onRetained?.(stay)
+    await pauseAt?.('told')
     // What it goes on from may have been lost meanwhile; the next one is full then.
     if (!this.#isWhole(published, this.#previous, segments)) this.#previous = undefined
     if (removed > 0) this.#options.onEvent({ kind: 'checkpoints-removed', count: removed })

@@ -21,35 +21,41 @@ export interface RestoreOptions {
   readonly onProgress?: (bytes: number, ofBytes: number) => void
 }
 
-export interface RestoreNewestOptions extends RestoreOptions {
-  /** A checkpoint that cannot be used, and why; the one before it is tried. */
+export interface Candidates {
+  /** 'stop': neither it nor an older one; a text says why it is of no use. */
+  readonly judge: (manifest: Manifest) => Promise<'take' | 'stop' | { readonly because: string }>
+  /** Restores it. @throws WeirError CHECKPOINT_CORRUPT: the one before it is tried */
+  readonly take: (manifest: Manifest) => Promise<void>
+  /** A checkpoint that cannot be used, and why. */
   readonly onUnusable: (name: string, message: string) => void
-  /** Whether to take it; the newest of those is restored. */
-  readonly wanted?: (manifest: Manifest) => boolean
 }
 
 /**
- * Fills an empty store from the newest checkpoint that is whole. A store that has a position is left alone: reset it first.
- * @returns undefined when there is none; the store is then empty
- * @throws WeirError CHECKPOINT_STORE_FAILED, BACKEND_FAILED
+ * Takes the newest checkpoint that is wanted and whole.
+ * @returns undefined when there is none
+ * @throws WeirError CHECKPOINT_STORE_FAILED, and what `judge` and `take` throw
  */
-export async function restoreNewest(
-  catalogue: Catalogue,
-  options: RestoreNewestOptions,
-): Promise<Manifest | undefined> {
+export async function takeNewest(catalogue: Catalogue, candidates: Candidates): Promise<Manifest | undefined> {
+  const { judge, take, onUnusable } = candidates
   for await (const found of catalogue.newestFirst()) {
-    if ('error' in found) options.onUnusable(found.name, found.error.message)
-    else if (options.wanted?.(found.manifest) ?? true) {
-      try {
-        await restore(catalogue, found.manifest, options)
-        return found.manifest
-      } catch (error) {
-        if (!isWeirError(error, 'CHECKPOINT_CORRUPT')) throw error
-        options.onUnusable(found.name, error.message)
-      }
+    if ('error' in found) {
+      onUnusable(found.name, found.error.message)
+      continue
+    }
+    const judged = await judge(found.manifest)
+    if (judged === 'stop') return undefined
+    if (judged !== 'take') {
+      onUnusable(found.name, judged.because)
+      continue
+    }
+    try {
+      await take(found.manifest)
+      return found.manifest
+    } catch (error) {
+      if (!isWeirError(error, 'CHECKPOINT_CORRUPT')) throw error
+      onUnusable(found.name, error.message)
     }
   }
-  await wipe(options.backend, options.namespace ?? new Uint8Array(0))
   return undefined
 }
 

@@ -2,14 +2,13 @@
  * Three workers on a real Kafka under load, and one fault after the other. At the end everything is read back by Kafka's own
  * console consumer and counted (verify.ts).
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { KafkaLog } from '../../log/kafka/index.js'
 import { topicSpecs } from '../../runners/topics/index.js'
 import { hopTopicsOf } from '../../runners/worker/index.js'
 import { seededRandom } from '../random/index.js'
-import { type KafkaForTests, startKafka } from '../services/index.js'
+import { GuardedFolder, type KafkaForTests, startKafka } from '../services/index.js'
 import { freePort, startWorker, type WeirProcess } from '../weir-process/index.js'
 import { Load } from './load.js'
 import { parseDump, type Verdict, verify } from './verify.js'
@@ -196,7 +195,8 @@ async function readiness(member: Member): Promise<Readiness | undefined> {
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
   const { say, partitions, slots } = options
-  const folder = mkdtempSync(join(tmpdir(), 'weir-chaos-'))
+  const kept = await GuardedFolder.create('weir-chaos-')
+  const folder = kept.path
   const kafka = await startKafka({ brokers: options.brokers, proxied: true })
   const members: readonly Member[] = await Promise.all(
     Array.from({ length: options.workers }, async (_, i) => ({
@@ -248,7 +248,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
   } finally {
     await Promise.all(members.map(member => member.process?.kill()))
     await kafka.stop()
-    rmSync(folder, { recursive: true, force: true })
+    await kept.close()
   }
 }
 

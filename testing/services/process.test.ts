@@ -4,19 +4,10 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { describe, it } from 'node:test'
+import { isAlive } from '../guard/index.js'
 import { GuardedFolder } from './process.js'
 
 const goneMsMax = 10_000
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
-    throw error
-  }
-}
 
 describe('service processes', () => {
   it('go, with their files, when the process that started them is killed', async () => {

@@ -1,24 +1,11 @@
-/**
- * Service processes of a test.
- *
- * Invariant: none of them, and no file of theirs, outlives the process that started them, however that one ends. A guard (a
- * shell, in a process group of its own) reads a pipe from us; the pipe's end, which the kernel brings about also after
- * kill -9, makes it kill what it was last told of and remove the folder.
- */
+/** Service processes of a test: none of them, and no file of theirs, outlives the process that started them (guard/). */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-
-/** $0 is the folder. A process that is being killed may still write: hence the second removal. */
-const guardScript = `
-pids=
-while read -r line; do pids=$line; done
-[ -z "$pids" ] || kill -9 $pids
-rm -rf -- "$0" || { sleep 1; rm -rf -- "$0"; }
-`
+import { Guard } from '../guard/index.js'
 
 const logCharsShown = 4_000
 const pollMs = 25
@@ -32,8 +19,7 @@ export interface StartedProcess {
 /** A folder below the system's temporary one, and the processes that work in it. */
 export class GuardedFolder {
   readonly path: string
-  readonly #guard: ChildProcess
-  readonly #running = new Set<ChildProcess>()
+  readonly #guard: Guard
 
   static async create(prefix: string): Promise<GuardedFolder> {
     return new GuardedFolder(await mkdtemp(join(tmpdir(), prefix)))
@@ -41,8 +27,7 @@ export class GuardedFolder {
 
   private constructor(path: string) {
     this.path = path
-    this.#guard = spawn('/bin/sh', ['-c', guardScript, path], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] })
-    this.#guard.unref()
+    this.#guard = new Guard(path)
   }
 
   /**
@@ -68,10 +53,10 @@ export class GuardedFolder {
       stdio: ['ignore', log, log],
     })
     closeSync(log)
-    this.#watch(child)
+    this.#guard.watch(child)
     const giveUpAt = performance.now() + options.readyMsMax
     while (!(await options.isReady(readFileSync(logPath, 'utf8')))) {
-      if (!this.#running.has(child) || performance.now() > giveUpAt) {
+      if (!this.#guard.running.has(child) || performance.now() > giveUpAt) {
         await this.#end(child, 'SIGKILL')
         const output = readFileSync(logPath, 'utf8').slice(-logCharsShown)
         throw new Error(`${options.name} did not become ready within ${options.readyMsMax} ms:\n${output}`)
@@ -83,7 +68,7 @@ export class GuardedFolder {
         if (signal === 'SIGSTOP' || signal === 'SIGCONT') child.kill(signal)
         else await this.#end(child, signal)
       },
-      isRunning: () => this.#running.has(child),
+      isRunning: () => this.#guard.running.has(child),
     }
   }
 
@@ -100,7 +85,7 @@ export class GuardedFolder {
     const out = options.stdoutTo === undefined ? 'pipe' : openSync(options.stdoutTo, 'w')
     const child = spawn(command, args, { cwd: this.path, stdio: ['pipe', out, 'pipe'] })
     if (typeof out === 'number') closeSync(out)
-    this.#watch(child)
+    this.#guard.watch(child)
     let timedOut = false
     const timer = setTimeout(() => {
       timedOut = true
@@ -131,33 +116,13 @@ export class GuardedFolder {
 
   /** Ends every process and removes the folder. */
   async close(): Promise<void> {
-    await Promise.all([...this.#running].map(child => this.#end(child, 'SIGKILL')))
+    await Promise.all([...this.#guard.running].map(child => this.#end(child, 'SIGKILL')))
     rmSync(this.path, { recursive: true, force: true })
-    if (this.#guard.exitCode !== null || this.#guard.signalCode !== null) return
-    const ended = once(this.#guard, 'exit')
-    this.#guard.ref()
-    this.#guard.stdin?.end()
-    await ended
-  }
-
-  #watch(child: ChildProcess): void {
-    this.#running.add(child)
-    this.#tellGuard()
-    const gone = (): void => {
-      this.#running.delete(child)
-      this.#tellGuard()
-    }
-    child.once('exit', gone)
-    child.once('error', gone)
-  }
-
-  #tellGuard(): void {
-    const pids = [...this.#running].flatMap(({ pid }) => pid ?? [])
-    if (this.#guard.stdin?.writable) this.#guard.stdin.write(`${pids.join(' ')}\n`)
+    await this.#guard.close()
   }
 
   async #end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-    if (!this.#running.has(child)) return
+    if (!this.#guard.running.has(child)) return
     const ended = once(child, 'exit')
     child.kill(signal)
     await ended

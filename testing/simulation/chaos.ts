@@ -5,6 +5,8 @@
 import { millis } from '../../kernel/index.js'
 import type { CommitFault, Faults, PollFault } from '../../log/memory/index.js'
 import type { CrashPoint } from '../../runners/slot/index.js'
+import type { CheckpointPoint } from '../../state/index.js'
+import type { CheckpointKind } from './checkpoint-kinds.js'
 import type { Random } from './random.js'
 import type { ModelFault } from './topology.js'
 
@@ -71,24 +73,25 @@ export const oneSlotKinds: readonly FaultKind[] = [
 ]
 
 export type FaultKind = (typeof faultKinds)[number] | (typeof exchangeKinds)[number]
+export type Point = CrashPoint | CheckpointPoint
 
 /** How often each crash point and each fault was hit. */
 export class Hits {
   readonly counts = new Map<string, number>()
 
-  add(what: FaultKind | CrashPoint, by = 1): void {
+  add(what: FaultKind | CheckpointKind | Point, by = 1): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + by)
   }
 
-  of(what: FaultKind | CrashPoint): number {
+  of(what: FaultKind | CheckpointKind | Point): number {
     return this.counts.get(what) ?? 0
   }
 }
 
 export class SimulatedCrash extends Error {
-  readonly point: CrashPoint
+  readonly point: Point
 
-  constructor(point: CrashPoint) {
+  constructor(point: Point) {
     super(`crash at ${point}`)
     this.name = 'SimulatedCrash'
     this.point = point

@@ -1,6 +1,7 @@
 /** How one seed's world is laid out, from tiny caches and pages, which miss all the time, to ordinary ones. */
 import { millis } from '../../kernel/index.js'
 import type { SlotLimits } from '../../runners/slot/index.js'
+import { type CheckpointConfig, drawCheckpoints } from './checkpoint-chaos.js'
 import type { Random } from './random.js'
 import type { Sizes } from './topology.js'
 
@@ -13,6 +14,8 @@ export interface WorldConfig {
   readonly syncState: boolean
   readonly sizes: Sizes
   readonly limits: Partial<SlotLimits>
+  /** Undefined: nobody makes any. */
+  readonly checkpoints: CheckpointConfig | undefined
 }
 
 const tinySizes: Sizes = {
@@ -25,6 +28,7 @@ const ordinarySizes: Sizes = {
 }
 
 export function drawConfig(random: Random, slots = 1): WorldConfig {
+  const kept = random.fork('checkpoints')
   const partitions = random.between(1, 4) + slots - 1
   return {
     partitions,
@@ -47,5 +51,6 @@ export function drawConfig(random: Random, slots = 1): WorldConfig {
       epochsPerWriteBackMax: random.pick([3, 5_000]),
       ...(slots > 1 && { inFlightRowsMax: random.pick([1, 7, 65_536]) }),
     },
+    checkpoints: kept.chance(0.5) ? drawCheckpoints(kept) : undefined,
   }
 }

@@ -13,6 +13,7 @@ import { MemoryDisk as StateDisk } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import type { ManualClock } from '../driver/index.js'
 import { type Chaos, type Hits, SimulatedCrash } from './chaos.js'
+import type { FleetCheckpoints } from './checkpoint-fleet.js'
 import type { WorldConfig } from './config.js'
 import { Difference } from './difference.js'
 import { expiryClockOf } from './history.js'
@@ -41,23 +42,34 @@ export class Fleet {
   readonly #chaos: Chaos
   readonly #journal: TopicPartition
   readonly #machines: readonly Machine[] = [
-    { disk: new StateDisk(), busy: false },
-    { disk: new StateDisk(), busy: false },
+    { number: 0, disk: new StateDisk(), busy: false },
+    { number: 1, disk: new StateDisk(), busy: false },
   ]
+  readonly #checkpoints: FleetCheckpoints | undefined
   readonly #owners: Owner[] = []
   #live: Owner | undefined
   /** Its state lies inside the log that is left; another's may not. undefined while nothing was trimmed. */
   #holder: Machine | undefined
   #takeoversLeft: number
 
-  /** @param trimming undefined: nothing is trimmed */
-  constructor(slot: number, shared: Shared, chaos: Chaos, trimming: Random | undefined) {
+  /**
+   * @param trimming by what the owner's store reflects; undefined: not so
+   * @param checkpoints undefined: nobody makes any
+   */
+  constructor(
+    slot: number,
+    shared: Shared,
+    chaos: Chaos,
+    trimming: Random | undefined,
+    checkpoints: FleetCheckpoints | undefined,
+  ) {
     this.slot = slot
     this.#shared = shared
     this.#random = shared.random
     this.#trimming = trimming ?? shared.random
     this.#trimChance = trimming?.pick([0, 0.05, 0.5]) ?? 0
     this.#chaos = chaos
+    this.#checkpoints = checkpoints
     this.#journal = { topic: journalTopicOf(app), partition: slot }
     this.#takeoversLeft = this.#random.below(4)
   }
@@ -98,6 +110,7 @@ export class Fleet {
   /** Nothing goes wrong any more: what is held up ends, and who is fenced learns of it. */
   async calmDown(): Promise<void> {
     this.#chaos.calmDown()
+    this.#checkpoints?.calmDown()
     for (const owner of [...this.#owners]) {
       if (owner.suspended !== undefined) await this.#resume(owner)
       else if (this.#live !== owner) await this.#step(owner)
@@ -109,14 +122,23 @@ export class Fleet {
     const owner = this.#owners.find(candidate => candidate === this.#live) ?? (await this.#start())
     assert(owner !== undefined, 'a slot starts when nothing goes wrong')
     for (const other of [...this.#owners]) if (other !== owner) await this.#end(other, false)
-    for (const { topic } of [...this.#inputs(), this.#journal]) this.#disk.untrim(topic)
     await this.#closeSwept(owner)
     return owner.machine.disk
   }
 
   /** Every committed epoch once more, on an empty store and with nothing going wrong. */
   async rebuild(): Promise<StateDisk> {
-    const machine = { disk: new StateDisk(), busy: false }
+    const machine = { number: 2, disk: new StateDisk(), busy: false }
+    const owner = await this.#open(machine, 'alone')
+    await owner.slot.start()
+    await this.#closeSwept(owner)
+    return machine.disk
+  }
+
+  /** The same by a machine that has nothing but the checkpoints; undefined where nobody made any. */
+  async restore(): Promise<StateDisk | undefined> {
+    if (this.#checkpoints === undefined) return undefined
+    const machine = { number: 3, disk: new StateDisk(), busy: false }
     const owner = await this.#open(machine)
     await owner.slot.start()
     await this.#closeSwept(owner)
@@ -127,12 +149,20 @@ export class Fleet {
    * What has expired goes sooner or later, and by whole days; here at once, at the end of the clock's day, so that two
    * states can be compared.
    */
-  async #closeSwept({ slot, store }: Owner): Promise<void> {
+  async #closeSwept({ slot, store, checkpoints }: Owner): Promise<void> {
     await slot.close()
+    this.#untrim()
     store.setExpiryClock((Math.floor((await expiryClockOf(this.#disk, this.slot)) / days(1)) + 1) * days(1))
     await store.sweep(Number.MAX_SAFE_INTEGER)
     await store.write(store.serialise(), defined(store.reflects, 'position of a closed slot'), { sync: true })
+    await checkpoints?.end('closed')
     await store.close()
+    this.#untrim()
+  }
+
+  /** Who checks wants to see everything that there ever was. */
+  #untrim(): void {
+    for (const { topic } of [...this.#inputs(), this.#journal]) this.#disk.untrim(topic)
   }
 
   /** One thing happens. */
@@ -144,8 +174,12 @@ export class Fleet {
     }
     if (random.chance(0.1)) this.#shared.clock.advance(millis(random.pick([1, 700, 61_000])))
     if (this.#disk.delayedCommits > 0 && random.chance(0.2)) this.#settleDelayed()
-    if (this.#trimming.chance(this.#trimChance)) await this.#trim()
-    const owner = random.pick(this.#owners)
+    await this.#checkpoints?.turn(this.#owners, this.#live)
+    await this.#reap()
+    if (this.#owners.length === 0) return
+    if (this.#checkpoints === undefined && this.#trimming.chance(this.#trimChance)) await this.#trim()
+    const picked = random.pick(this.#owners)
+    const owner = this.#checkpoints?.insteadOf(picked, this.#live) ?? picked
     if (owner.suspended !== undefined) {
       if (random.chance(0.3)) await this.#resume(owner)
     } else if (this.#owners.length === 1 && this.#takeoversLeft > 0 && this.#chaos.chance(0.1)) {
@@ -160,9 +194,11 @@ export class Fleet {
   async #start(): Promise<Owner | undefined> {
     const machine = this.#random.pick(this.#machines.filter(candidate => !candidate.busy))
     if (machine.disk.entries > 0 && machine !== this.#holder && this.#chaos.chance(0.1)) {
-      machine.disk = new StateDisk()
+      if (this.#checkpoints === undefined) machine.disk = new StateDisk()
+      else await this.#checkpoints.loseDisk(machine)
       this.#hits.add('state wiped')
     }
+    if (this.#owners.length === 0) await this.#checkpoints?.perhapsLoseJournal(() => this.#startOnce(machine))
     machine.busy = true
     let owner: Owner
     try {
@@ -176,15 +212,43 @@ export class Fleet {
     }
     this.#owners.push(owner)
     if (this.#disk.topics.range(this.#journal).earliest > 0n) this.#hits.add('start inside a trimmed journal')
-    await this.#settle(owner, await outcomeOf(owner.slot.start()), 'start')
+    await this.#settle(owner, await outcomeOf(owner, owner.start()), 'start')
+    await this.#reap()
     return this.#owners.includes(owner) ? owner : undefined
   }
 
-  #open(machine: Machine): Promise<Owner> {
+  /** A start that must fail. */
+  async #startOnce(machine: Machine): Promise<Outcome> {
+    let owner: Owner
+    try {
+      owner = await this.#open(machine)
+    } catch (error) {
+      machine.disk.crash(machine.disk.unsynced)
+      return { kind: 'threw', error }
+    }
+    const outcome = await outcomeOf(owner, owner.start())
+    await owner.checkpoints?.end('killed')
+    machine.disk.crash(machine.disk.unsynced)
+    return outcome
+  }
+
+  /** Processes that were killed while their checkpoints were being made. */
+  async #reap(): Promise<void> {
+    for (const owner of this.#owners.filter(({ checkpoints }) => checkpoints?.isDead)) await this.#end(owner, true)
+  }
+
+  #open(machine: Machine, how: 'alone' | 'as ever' = 'as ever'): Promise<Owner> {
+    const checkpoints = how === 'alone' ? undefined : this.#checkpoints
     return openOwner(machine, {
       slot: this.slot,
       shared: this.#shared,
       chaos: this.#chaos,
+      checkpointsOn: async (backend, isLive) =>
+        await checkpoints?.open(machine, backend, {
+          isLive,
+          others: () => this.#owners.filter(other => other.machine !== machine),
+        }),
+      isLive: owner => this.#live === owner,
       onFence: (owner, fault) => this.#onFence(owner, fault),
     })
   }
@@ -219,7 +283,7 @@ export class Fleet {
   }
 
   async #step(owner: Owner): Promise<void> {
-    await this.#settle(owner, await outcomeOf(owner.slot.step()), 'step')
+    await this.#settle(owner, await outcomeOf(owner, owner.slot.step()), 'step')
   }
 
   /** Another machine starts while this one lives; perhaps just as it commits. */
@@ -228,7 +292,7 @@ export class Fleet {
     this.#hits.add('takeover')
     if (this.#random.chance(0.5)) {
       const held = owner.gate.arm()
-      const stepping = outcomeOf(owner.slot.step())
+      const stepping = outcomeOf(owner, owner.slot.step())
       const first = await Promise.race([stepping, held])
       owner.gate.disarm()
       if (first === undefined) {
@@ -249,8 +313,9 @@ export class Fleet {
   }
 
   async #restart(owner: Owner): Promise<void> {
-    const outcome = await outcomeOf(owner.slot.close())
+    const outcome = await outcomeOf(owner, owner.slot.close())
     if (outcome.kind === 'threw') return this.#settle(owner, outcome, 'close')
+    await owner.checkpoints?.end('closed')
     await owner.store.close()
     this.#hits.add('clean restart')
     await this.#end(owner, false)
@@ -262,14 +327,18 @@ export class Fleet {
       return
     }
     const { error } = outcome
+    if (!(error instanceof SimulatedCrash)) await owner.checkpoints?.end('closed')
     if (isWeirError(error, 'SLOT_FENCED')) {
       if (this.#live === owner) throw new Difference('the owner was told that it is fenced')
       this.#hits.add('zombie fenced')
     } else if (isWeirError(error, 'HISTORY_TRIMMED')) {
       await this.#end(owner, true)
+      if (this.#checkpoints !== undefined) return this.#checkpoints.onRefused(error, owner)
       return this.#restoreFromHolder(owner.machine)
     } else if (isWeirError(error, 'OFFSET_OUT_OF_RANGE') && this.#live !== owner) {
       this.#hits.add('zombie finds its input trimmed')
+    } else if (isWeirError(error, 'CHECKPOINT_STORE_FAILED') && this.#checkpoints !== undefined) {
+      this.#hits.add('start without checkpoint store')
     } else if (isWeirError(error, 'EPOCH_FAILED')) {
       this.#hits.add('recoveries exhausted')
     } else if (!(error instanceof SimulatedCrash)) {
@@ -291,6 +360,9 @@ export class Fleet {
   /** The process is gone, and with a crash some of what it had not synced. */
   async #end(owner: Owner, crashed: boolean): Promise<void> {
     const { disk } = owner.machine
+    const how = crashed ? 'killed' : 'closed'
+    await owner.checkpoints?.end(how)
+    await this.#checkpoints?.afterEnd(owner.machine, how)
     const keep = crashed ? this.#random.between(0, disk.unsynced) : disk.unsynced
     if (keep < disk.unsynced) this.#hits.add('state batches lost')
     disk.crash(keep)

@@ -28,9 +28,10 @@ export interface EpochSlice {
   }[]
 }
 
-export async function readPartition(disk: MemoryDisk, topic: string, partition: number): Promise<Stored[]> {
+/** @param from it has not been trimmed */
+export async function readPartition(disk: MemoryDisk, topic: string, partition: number, from = 0): Promise<Stored[]> {
   const log = new MemoryLog(disk)
-  const reader = await log.reader([{ topic, partition, offset: offset(0) }])
+  const reader = await log.reader([{ topic, partition, offset: offset(from) }])
   const stored: Stored[] = []
   for (;;) {
     const batches = await reader.poll({ recordsMax: 4_096, bytesMax: 1 << 24, waitMsMax: millis(0) })
@@ -102,6 +103,17 @@ export async function readHistory({ disk, plan }: World, slot = 0): Promise<read
 export async function expiryClockOf(disk: MemoryDisk, slot: number): Promise<number> {
   const epochs = chained(await readPartition(disk, journalTopicOf(app), slot))
   return Math.max(Number.NEGATIVE_INFINITY, ...epochs.map(epoch => epoch.expiry_ms ?? Number.NEGATIVE_INFINITY))
+}
+
+/** Whether a state that reflects the record at this offset of the journal can be gone on from: nothing it needs is trimmed. */
+export async function isReachable(disk: MemoryDisk, slot: number, journalOffset: number): Promise<boolean> {
+  const journal = { topic: journalTopicOf(app), partition: slot }
+  if (disk.topics.range(journal).earliest > BigInt(journalOffset)) return false
+  const [stored] = await readPartition(disk, journal.topic, slot, journalOffset)
+  if (stored?.offset !== journalOffset) return false
+  const record = JSON.parse(stored.value!.toString('utf8')) as GenesisRecord | EpochRecord
+  const positions = record.kind === 'genesis' ? record.start : record.positions
+  return positions.every(at => disk.topics.range(at).earliest <= BigInt(at.offset))
 }
 
 type At = { readonly topic: string; readonly partition: number }

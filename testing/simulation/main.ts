@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../kernel/index.js'
 import { crashPoints, exchangeKinds, faultKinds, Hits, oneSlotKinds } from './chaos.js'
+import { checkpointKinds, checkpointPoints, restorePoints } from './checkpoint-kinds.js'
 import { runSeed } from './run-seed.js'
 
 /** In a run of 10,000 seeds; in others in proportion. */
@@ -55,15 +56,19 @@ for (let seed = from; seed < from + seeds; seed++) {
 
 const tookMs = systemClock.nowMs() - startedMs
 console.log(`${seeds} seeds from ${from} without a difference, ${(tookMs / seeds).toFixed(1)} ms each\n`)
-const kinds = slots === 1 ? faultKinds : [...faultKinds.filter(kind => !oneSlotKinds.includes(kind)), ...exchangeKinds]
+const points = [...crashPoints, ...checkpointPoints, ...restorePoints]
+const kinds = [
+  ...(slots === 1 ? faultKinds : [...faultKinds.filter(kind => !oneSlotKinds.includes(kind)), ...exchangeKinds]),
+  ...checkpointKinds,
+]
 for (const what of [
-  ...crashPoints.map(point => ['crash', point] as const),
+  ...points.map(point => ['crash', point] as const),
   ...kinds.map(kind => ['fault', kind] as const),
 ]) {
-  console.log(`${what[0].padEnd(6)} ${what[1].padEnd(24)} ${String(hits.of(what[1])).padStart(8)}`)
+  console.log(`${what[0].padEnd(6)} ${what[1].padEnd(34)} ${String(hits.of(what[1])).padStart(8)}`)
 }
 const due = Math.floor((hitsMin * seeds) / seedsOfHitsMin)
-const rare = [...crashPoints, ...kinds].filter(what => hits.of(what) < due)
+const rare = [...points, ...kinds].filter(what => hits.of(what) < due)
 if (rare.length > 0) {
   console.error(`\nhit fewer than ${due} times: ${rare.join(', ')}`)
   process.exitCode = 1

@@ -9,9 +9,18 @@ import { World } from './world.js'
 /** @throws Difference, or whatever a slot threw that it should not have */
 export async function runSeed(seed: number, hits: Hits, slots = 1): Promise<void> {
   const world = new World(new Random(String(seed)), hits, slots)
-  await world.run()
-  const states: StateDisk[] = []
-  for (const fleet of world.fleets) states.push(await fleet.stop())
-  await (slots === 1 ? verifyOutputs(world) : verifyExchange(world, hits))
-  for (const fleet of world.fleets) await verifyState(states[fleet.slot]!, await fleet.rebuild())
+  try {
+    await world.run()
+    const states: StateDisk[] = []
+    for (const fleet of world.fleets) states.push(await fleet.stop())
+    await (slots === 1 ? verifyOutputs(world) : verifyExchange(world, hits))
+    for (const fleet of world.fleets) {
+      const rebuilt = await fleet.rebuild()
+      await verifyState(states[fleet.slot]!, rebuilt)
+      const restored = await fleet.restore()
+      if (restored !== undefined) await verifyState(restored, rebuilt)
+    }
+  } finally {
+    await world.remove()
+  }
 }

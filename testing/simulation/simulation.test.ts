@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { crashPoints, Hits } from './chaos.js'
+import { checkpointPoints, restorePoints } from './checkpoint-kinds.js'
 import { runSeed } from './run-seed.js'
 
 const seeds = 300
@@ -16,7 +17,7 @@ it(`the slot differs from the oracle in none of ${seeds} seeds`, async () => {
     }
   }
   assert.deepEqual(
-    crashPoints.filter(point => hits.of(point) === 0),
+    [...crashPoints, ...checkpointPoints, ...restorePoints].filter(point => hits.of(point) === 0),
     [],
   )
 })
@@ -30,7 +31,11 @@ it('seeds that found a difference once find none any more', async () => {
 
 it('a seed decides everything', async () => {
   const [first, second] = [new Hits(), new Hits()]
-  await runSeed(17, first)
-  await runSeed(17, second)
+  // The second one has checkpoints.
+  for (const seed of [17, 5]) {
+    await runSeed(seed, first)
+    await runSeed(seed, second)
+  }
+  assert.ok(first.of('checkpoint incremental') > 0)
   assert.deepEqual([...second.counts], [...first.counts])
 })

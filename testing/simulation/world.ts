@@ -2,6 +2,10 @@
  * The world of one seed: one log, a clock, and a fleet of machines for each slot, which take turns as the seed has it.
  * Every run gets to its end.
  */
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { millis } from '../../kernel/index.js'
 import type { Append } from '../../log/index.js'
 import { MemoryDisk, MemoryLog } from '../../log/memory/index.js'
@@ -9,6 +13,7 @@ import { journalTopicOf } from '../../runners/slot/index.js'
 import type { Plan } from '../../topology/index.js'
 import { ManualClock } from '../driver/index.js'
 import { Chaos, type Hits } from './chaos.js'
+import { FleetCheckpoints } from './checkpoint-fleet.js'
 import { drawConfig, type WorldConfig } from './config.js'
 import { Difference } from './difference.js'
 import { Fleet } from './fleet.js'
@@ -27,6 +32,8 @@ export class World {
   readonly #random: Random
   readonly #producer: MemoryLog
   readonly #shipments: readonly Shipment[]
+  /** Of spools; undefined where no checkpoints are made. */
+  readonly #directory: string | undefined
   #turns = 0
 
   constructor(random: Random, hits: Hits, slots = 1) {
@@ -52,13 +59,33 @@ export class World {
       random: this.#random,
       allDown: () => this.fleets.every(fleet => fleet.isDown),
     }
+    const { checkpoints } = this.config
+    const spools = checkpoints === undefined ? undefined : mkdtempSync(join(tmpdir(), 'weir-simulation-'))
+    this.#directory = spools
     // What is trimmed cannot be read back as a dead letter of another slot's; retention leaves a week for that.
-    this.fleets =
-      slots === 1
-        ? [new Fleet(0, shared, new Chaos(random.fork('chaos'), hits), random.fork('trimming'))]
-        : Array.from({ length: slots }, (_, slot) => {
-            return new Fleet(slot, shared, new Chaos(random.fork(`chaos of ${slot}`), hits), undefined)
-          })
+    this.fleets = Array.from({ length: slots }, (_, slot) => {
+      const of = (concern: string): Random => random.fork(slots === 1 ? concern : `${concern} of ${slot}`)
+      const { disk, clock } = this
+      const kept =
+        checkpoints &&
+        new FleetCheckpoints({
+          slot,
+          slots,
+          config: checkpoints,
+          disk,
+          clock,
+          hits,
+          random: of('checkpoints'),
+          directory: join(spools!, String(slot)),
+        })
+      const trimming = slots === 1 ? random.fork('trimming') : undefined
+      return new Fleet(slot, shared, new Chaos(of('chaos'), hits), trimming, kept)
+    })
+  }
+
+  /** What the run left on this machine's disk. */
+  async remove(): Promise<void> {
+    if (this.#directory !== undefined) await rm(this.#directory, { recursive: true })
   }
 
   /** Everything is sent and processed, whatever goes wrong on the way. @throws Difference */

@@ -1,9 +1,13 @@
-/** `weir up`, `weir worker` and `weir edge` as child processes that can be killed without warning. */
+/**
+ * `weir up`, `weir worker` and `weir edge` as child processes that can be killed without warning; none outlives the process that
+ * started it.
+ */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { repositoryFile } from '../../kernel/index.js'
+import { Guard } from '../guard/index.js'
 
 const readyMsMax = 120_000
 
@@ -126,9 +130,13 @@ const [shebang] = readFileSync(script, 'utf8').split('\n', 1) as [string]
 /** Arguments of node that make it the `weir` command: the flags of its first line and the script. */
 export const weirScript: readonly string[] = [...shebang.split(' ').slice(3), script]
 
+let guard: Guard | undefined
+
 function launch(verb: readonly string[], port: number, env: Readonly<Record<string, string>>): LaunchedWeir {
   const args = [...weirScript, ...verb]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } })
+  guard ??= new Guard()
+  guard.watch(child)
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString('utf8')).slice(-16_384)

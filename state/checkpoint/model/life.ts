@@ -18,7 +18,7 @@ import { StateStore } from '../../store.js'
 import { Catalogue } from '../catalogue.js'
 import { Checkpointer } from '../checkpointer.js'
 import type { Manifest } from '../manifest.js'
-import { restore, restoreNewest } from '../restore.js'
+import { restore, takeNewest } from '../restore.js'
 import { DeltaSpool } from '../spool.js'
 import { MemoryObjects } from '../stores/memory.js'
 
@@ -162,7 +162,7 @@ export class Life {
         else if (event.kind === 'checkpoint-unusable') {
           this.figures.unusable++
           this.#told.push([event.name, event.message])
-        } else this.figures.removed += event.count
+        } else if (event.kind === 'checkpoints-removed') this.figures.removed += event.count
       },
     })
   }
@@ -278,13 +278,18 @@ export class Life {
   }
 
   async #restoreNewest(backend: StateBackend): Promise<Manifest | undefined> {
-    const manifest = await restoreNewest(new Catalogue(this.#objects.open(), 'app', 3), {
-      backend,
-      namespace,
+    const catalogue = new Catalogue(this.#objects.open(), 'app', 3)
+    const manifest = await takeNewest(catalogue, {
+      judge: async () => 'take',
+      take: candidate => restore(catalogue, candidate, { backend, namespace }),
       onUnusable: (name, message) => this.#mayFail(name, message),
     })
     if (manifest !== undefined) await this.#checkRestored(backend, manifest)
-    else assert.equal(await contentOf(backend), '')
+    else {
+      // What was half restored is nothing to whoever opens it.
+      await (await StateStore.open({ backend, namespace, keyGroups })).discard()
+      assert.equal(await contentOf(backend), '')
+    }
     return manifest
   }
 
