@@ -13,7 +13,7 @@ type Check = (value: unknown) => boolean
 
 /**
  * A codec for values of this schema. A record is an object with all of its fields and no others; a union with null is the value or
- * null; bytes are a Buffer; numbers are no NaN, those of a long within 2^53, those of a float as exact as a float is.
+ * null; bytes are a Buffer; numbers are no NaN, those of a long below 2^52 to both sides, those of a float as exact as a float is.
  * @param schema as JSON, or its text
  * @throws WeirError INVALID_STATE_SCHEMA
  */
@@ -99,6 +99,9 @@ function checkOf(type: avro.Type, known: Map<avro.Type, Check>): Check {
 
 function madeCheck(type: avro.Type, known: Map<avro.Type, Check>): Check {
   switch (type.typeName) {
+    // Beyond this avsc writes, or reads, another number.
+    case 'long':
+      return value => Number.isInteger(value) && Math.abs(value as number) < 2 ** 52
     case 'float':
       return value => typeof value === 'number' && Math.fround(value) === value
     case 'double':
