@@ -55,6 +55,7 @@ export const entries: readonly RegExp[] = [
   /^benchmarks\/kafka\.ts$/,
   /^benchmarks\/kafka-log\.ts$/,
   /^runners\/worker\/thread\.ts$/,
+  /^runners\/checkpoints\/testing\/make-fixtures\.ts$/,
   /^testing\/simulation\/main\.ts$/,
   /^testing\/kill\/main\.ts$/,
   /^testing\/chaos\/main\.ts$/,

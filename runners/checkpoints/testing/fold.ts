@@ -69,6 +69,8 @@ export function history(weeks: number): readonly Sent[] {
 export interface Places {
   readonly store: CheckpointStore
   readonly directory: string
+  /** By the records' own time; default 0. */
+  readonly everyMs?: number
 }
 
 interface Machine {
@@ -123,7 +125,7 @@ export class Fold {
         backend,
         spool,
         clock: this.#clock,
-        everyMs: 0,
+        everyMs: places.everyMs ?? 0,
         onEvent: event => assert.ok(!event.kind.endsWith('failed'), JSON.stringify(event)),
       })
     const catalogue = places && new Catalogue(places.store, plan.app, number)
