@@ -69,13 +69,17 @@ for (const version of readdirSync(fixturesFolder('.'))) {
     it('is shown key by key as it was then', async () => {
       assert.ok(expected.length > 30)
       for (const { shown, ...at } of expected) {
-        assert.deepEqual(JSON.parse(JSON.stringify(await shownIn(store, at))), shown, `${at.from} ${at.step} ${at.key}`)
+        assert.deepEqual(
+          JSON.parse(JSON.stringify(await shownIn(version, store, at))),
+          shown,
+          `${at.from} ${at.step} ${at.key}`,
+        )
       }
     })
 
     it('is restored whole, as a checkpoint and into a new plan', async () => {
       for (const app of apps) {
-        const plan = planOf(app)
+        const plan = planOf(version, app)
         const ways = {
           checkpoint: async (backend: ReturnType<MemoryDisk['open']>) => {
             const { catalogue, manifest } = await storedIn(store, app, 'checkpoint')
@@ -110,9 +114,9 @@ for (const version of readdirSync(fixturesFolder('.'))) {
 describe('fixtures', () => {
   it('can be made by this version too, and then hold what the newest ones do', async () => {
     const spools = mkdtempSync(join(tmpdir(), 'weir-fixtures-'))
-    const made = await makeFixtures(new MemoryObjects().open(), spools)
-    rmSync(spools, { recursive: true })
     const newest = readdirSync(fixturesFolder('.')).sort().at(-1)!
+    const made = await makeFixtures(newest, new MemoryObjects().open(), spools)
+    rmSync(spools, { recursive: true })
     const kept = readFileSync(join(fixturesFolder(newest), 'expected.ndjson'), 'utf8')
     assert.equal(made.map(one => `${JSON.stringify(one)}\n`).join(''), kept)
   })

@@ -13,9 +13,12 @@ import { kinds, readings } from './kinds.js'
 export const fixturesFolder = (version: string): string => repositoryFile(`runners/checkpoints/fixtures/${version}`)
 export const savepointName = 'kept'
 
+/** The features of then: those that are bundled may change. */
+export const featuresFile = (version: string): string => `${fixturesFolder(version)}/features.json`
+
 const apps = {
-  fraud: { app: fraudTopology, sent: () => history(2) },
-  kinds: { app: kinds, sent: () => readings(startMs) },
+  fraud: { topology: (version: string) => fraudTopology(featuresFile(version)), sent: () => history(2) },
+  kinds: { topology: () => kinds(), sent: () => readings(startMs) },
 }
 
 /** What the tests look at, in this order. */
@@ -28,14 +31,18 @@ export interface Expected {
   readonly shown: unknown
 }
 
-export const planOf = (app: Expected['app']): Plan => compile(apps[app].app().graph)
+export const planOf = (version: string, app: Expected['app']): Plan => compile(apps[app].topology(version).graph)
 
-/** @param directory for spools */
-export async function makeFixtures(store: CheckpointStore, directory: string): Promise<readonly Expected[]> {
+/** @param version whose features file is there @param directory for spools */
+export async function makeFixtures(
+  version: string,
+  store: CheckpointStore,
+  directory: string,
+): Promise<readonly Expected[]> {
   const expected: Expected[] = []
   for (const app of ['fraud', 'kinds'] as const) {
     const sent = apps[app].sent()
-    const fold = await Fold.start(apps[app].app(), 1, 1, {
+    const fold = await Fold.start(apps[app].topology(version), 1, 1, {
       store,
       directory: `${directory}/${app}`,
       everyMs: 4 * 86_400_000,
@@ -55,7 +62,7 @@ export async function makeFixtures(store: CheckpointStore, directory: string): P
     for (const from of ['checkpoint', 'savepoint'] as const) {
       for (const { name: step } of steps) {
         for (const key of keys)
-          expected.push({ app, from, step, key, shown: await shownIn(store, { app, from, step, key }) })
+          expected.push({ app, from, step, key, shown: await shownIn(version, store, { app, from, step, key }) })
       }
     }
   }
@@ -65,10 +72,11 @@ export async function makeFixtures(store: CheckpointStore, directory: string): P
 const terminalOf = (value: object): string[] => ('terminal_id' in value ? [String(value.terminal_id)] : [])
 
 export async function shownIn(
+  version: string,
   store: CheckpointStore,
   { app, from, step, key }: Omit<Expected, 'shown'>,
 ): Promise<unknown> {
-  return await lookAt(await storedIn(store, app, from), planOf(app), { step, key }, { showPii: true })
+  return await lookAt(await storedIn(store, app, from), planOf(version, app), { step, key }, { showPii: true })
 }
 
 export async function storedIn(store: CheckpointStore, app: string, from: Expected['from']): Promise<StoredState> {

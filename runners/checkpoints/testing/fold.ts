@@ -1,7 +1,7 @@
 /** The whole fraud topology over a log in memory, by slots of which each has a store and checkpoints that outlive it. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { defaultTopology, generate } from '../../../fraud/index.js'
+import { defaultTopology, generate, loadFeatureSet } from '../../../fraud/index.js'
 import { type Clock, type DurationMs, days, positiveMurmur2 } from '../../../kernel/index.js'
 import { offset } from '../../../log/index.js'
 import { MemoryDisk, MemoryLog } from '../../../log/memory/index.js'
@@ -26,8 +26,10 @@ const format = <T>(name: string, decoder: RecordDecoder<T>): SourceFormat<T> => 
   decode: (bytes, start, end) => decoder.decode(bytes, start, end),
 })
 
-export const fraudTopology = (): Topology =>
+/** @param features a file; default the bundled set */
+export const fraudTopology = (features?: string): Topology =>
   defaultTopology({
+    ...(features !== undefined && { featureSet: loadFeatureSet(features) }),
     transactions: format('transaction-value', transactionJson({ cardKey: 'key' })),
     labels: format('label-value', labelJson()),
     model: null,
