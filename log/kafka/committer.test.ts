@@ -203,6 +203,22 @@ withKafka('producer of the Kafka log', source, tests => {
     assert.deepEqual(await valuesIn(log, 't'), ['before', ...values])
   })
 
+  it('batches of one moment go in one request, and none learns of what was said of another', async () => {
+    const { log, proxy } = await tests.openThroughProxy()
+    await log.createTopic('t', 2)
+    // Takes no record without a key.
+    await log.createTopic('compacted', 1, { config: { 'cleanup.policy': 'compact' } })
+    await log.append([append('t', 0, 'a'), append('t', 1, 'b')])
+    await rejectsWith('KAFKA_REFUSED', log.append([append('compacted', 0, 'first')]))
+    const before = proxy.seen.get(requestKey.produce)!
+    const refused = log.append([append('compacted', 0, 'second')])
+    const written = log.append([append('t', 0, 'c'), append('t', 1, 'd')])
+    await rejectsWith('KAFKA_REFUSED', refused)
+    assert.deepEqual(await written, [1n, 1n])
+    assert.equal(proxy.seen.get(requestKey.produce)! - before, 1)
+    assert.deepEqual(await valuesIn(log, 't', 1), ['b', 'd'])
+  })
+
   it('says QUEUE_FULL when more waits than its bound, and takes nothing of it', async () => {
     const { log, proxy } = await tests.openThroughProxy({ limits: { producerQueueBytesMax: 1_000 } })
     await log.createTopic('t', 1)

@@ -26,17 +26,12 @@ export interface ProduceAs {
   readonly addsPartitions: boolean
 }
 
-interface Pending {
-  readonly batch: Outgoing
-  readonly index: number
-}
-
-/** What a round left to be sent again, and why. */
-interface Refused {
-  readonly pending: readonly Pending[]
-  readonly why: string
-  readonly brief: boolean
-}
+/** What a leader says of one batch. */
+export type Answer =
+  | { readonly kind: 'written'; readonly offset: number }
+  /** Before anything was appended: it may be sent again, with the same sequence. */
+  | { readonly kind: 'refused'; readonly why: string; readonly brief: boolean }
+  | { readonly kind: 'failed'; readonly error: unknown }
 
 /**
  * @param batches at most one for each partition
@@ -52,104 +47,118 @@ export async function produceAll(
 ): Promise<number[]> {
   const patience = new Patience(cluster.settings)
   const offsets = batches.map(() => -1)
-  let pending: readonly Pending[] = batches.map((batch, index) => ({ batch, index }))
+  let pending = batches.map((_, index) => index)
   while (pending.length > 0) {
-    const { pending: left, why, brief } = await round(cluster, connections, as, pending, offsets)
+    const sent = pending.map(index => batches[index]!)
+    const why = new Set<string>()
+    let brief = true
+    const left: number[] = []
+    // All have ended before an error is thrown: nothing of this transaction is under way any more.
+    for (const [i, answer] of (await Promise.all(askLeaders(cluster, connections, as, sent))).entries()) {
+      if (answer.kind === 'failed') throw answer.error
+      if (answer.kind === 'written') offsets[pending[i]!] = answer.offset
+      else {
+        left.push(pending[i]!)
+        why.add(answer.why)
+        brief &&= answer.brief
+      }
+    }
     pending = left
     if (left.length === 0) break
-    if (!(await patience.again(brief))) throw new WeirError('KAFKA_UNAVAILABLE', why)
-    if (!brief) await refresh(cluster)
+    await tryAgain(cluster, patience, brief, [...why].join('; '))
   }
   assert(!offsets.includes(-1), 'every batch has its offset')
   return offsets
 }
 
-async function round(
+/** Waits before what was refused is sent again. @throws WeirError KAFKA_UNAVAILABLE past the bound of attempts */
+export async function tryAgain(cluster: Cluster, patience: Patience, brief: boolean, why: string): Promise<void> {
+  if (!(await patience.again(brief))) throw new WeirError('KAFKA_UNAVAILABLE', why)
+  if (!brief) await refresh(cluster)
+}
+
+/**
+ * One request to each leader.
+ * @param batches at most one for each partition
+ * @returns for each batch its answer, as soon as its leader has given it; none rejects
+ */
+export function askLeaders(
   cluster: Cluster,
   connections: Connections,
   as: ProduceAs,
-  pending: readonly Pending[],
-  offsets: number[],
-): Promise<Refused> {
-  const groups = new Map<number, { broker: BrokerAddress; pending: Pending[] }>()
-  const homeless: Pending[] = []
-  for (const item of pending) {
-    const leader = cluster.leader(item.batch.topic, item.batch.partition)
-    if (leader === undefined) {
-      homeless.push(item)
-      continue
-    }
-    const group = groups.get(leader.broker.id)
-    if (group === undefined) groups.set(leader.broker.id, { broker: leader.broker, pending: [item] })
-    else group.pending.push(item)
-  }
-  // All have ended before an error is thrown: nothing of this transaction is under way any more.
-  const settled = await Promise.allSettled(
-    [...groups.values()].map(group => toLeader(cluster, connections, as, group.broker, group.pending, offsets)),
+  batches: readonly Outgoing[],
+): Promise<Answer>[] {
+  const requests = new Map<number, { readonly broker: BrokerAddress; readonly batches: Outgoing[] }>()
+  const places = batches.map(batch => {
+    const leader = cluster.leader(batch.topic, batch.partition)
+    if (leader === undefined) return undefined
+    const request = requests.get(leader.broker.id) ?? { broker: leader.broker, batches: [] }
+    requests.set(leader.broker.id, request)
+    return { id: leader.broker.id, at: request.batches.push(batch) - 1 }
+  })
+  const answers = new Map(
+    [...requests].map(([id, request]) => [id, askLeader(cluster, connections, as, request.broker, request.batches)]),
   )
-  const refused: Refused[] = []
-  if (homeless.length > 0) refused.push({ pending: homeless, why: 'a partition has no leader', brief: false })
-  for (const result of settled) {
-    if (result.status === 'rejected') throw result.reason
-    refused.push(result.value)
-  }
-  const left = refused.filter(({ pending }) => pending.length > 0)
-  return {
-    pending: left.flatMap(({ pending }) => pending),
-    why: left.map(({ why }) => why).join('; '),
-    brief: left.every(({ brief }) => brief),
-  }
+  return places.map(
+    async (place): Promise<Answer> =>
+      place === undefined
+        ? { kind: 'refused', why: 'a partition has no leader', brief: false }
+        : (await answers.get(place.id)!)[place.at]!,
+  )
 }
 
-async function toLeader(
+async function askLeader(
   cluster: Cluster,
   connections: Connections,
   as: ProduceAs,
   broker: BrokerAddress,
-  pending: readonly Pending[],
-  offsets: number[],
-): Promise<Refused> {
-  let connection: BrokerConnection
+  batches: readonly Outgoing[],
+): Promise<readonly Answer[]> {
   try {
-    connection = await connections.to(broker)
+    const connection = await connections.to(broker)
+    const answers = await ask(cluster, connection, as, batches)
+    return batches.map(({ topic, partition }) => {
+      const where = `Produce to ${topic}/${partition}`
+      const answer = answers.find(each => each.topic === topic && each.partition === partition)
+      if (answer === undefined) return indefinite(`${where}: the answer lacks it`)
+      return answerOf(answer, where, broker)
+    })
   } catch (error) {
-    if (!(error instanceof ConnectionLost)) throw error
-    return { pending, why: error.message, brief: false } // nothing was sent
-  }
-  const answers = await ask(cluster, connection, as, pending)
-  const left: Pending[] = []
-  const reasons: number[] = []
-  for (const item of pending) {
-    const { topic, partition } = item.batch
-    const answer = answers.find(candidate => candidate.topic === topic && candidate.partition === partition)
-    const where = `Produce to ${topic}/${partition}`
-    if (answer === undefined) throw new WeirError('COMMIT_INDEFINITE', `${where}: the answer lacks it`)
-    const { errorCode, errorMessage, baseOffset } = answer
-    if (errorCode === code.none) offsets[item.index] = baseOffset
-    else if (isFenced(errorCode)) throw new WeirError('SLOT_FENCED', `${where}: ${nameOf(errorCode)}`)
-    else if (isTemporary(errorCode)) {
-      left.push(item)
-      reasons.push(errorCode)
-    } else {
-      throw (
-        refusal(errorCode, where, errorMessage) ??
-        new WeirError('COMMIT_INDEFINITE', `${where}: ${nameOf(errorCode)}${errorMessage ? `, ${errorMessage}` : ''}`)
-      )
-    }
-  }
-  return {
-    pending: left,
-    why: `Produce to broker ${broker.id}: ${[...new Set(reasons)].map(nameOf).join(', ')}`,
-    brief: reasons.every(reason => reason === code.concurrentTransactions),
+    return batches.map(() =>
+      // Nothing was sent.
+      error instanceof ConnectionLost
+        ? { kind: 'refused', why: error.message, brief: false }
+        : { kind: 'failed', error },
+    )
   }
 }
 
-async function ask(cluster: Cluster, connection: BrokerConnection, as: ProduceAs, pending: readonly Pending[]) {
+function answerOf(
+  { errorCode, errorMessage, baseOffset }: Awaited<ReturnType<typeof ask>>[number],
+  where: string,
+  broker: BrokerAddress,
+): Answer {
+  if (errorCode === code.none) return { kind: 'written', offset: baseOffset }
+  const name = nameOf(errorCode)
+  if (isFenced(errorCode)) return { kind: 'failed', error: new WeirError('SLOT_FENCED', `${where}: ${name}`) }
+  if (isTemporary(errorCode)) {
+    const why = `Produce to broker ${broker.id}: ${name}`
+    return { kind: 'refused', why, brief: errorCode === code.concurrentTransactions }
+  }
+  const refused = refusal(errorCode, where, errorMessage)
+  if (refused !== undefined) return { kind: 'failed', error: refused }
+  return indefinite(`${where}: ${name}${errorMessage ? `, ${errorMessage}` : ''}`)
+}
+
+const indefinite = (what: string): Answer => ({ kind: 'failed', error: new WeirError('COMMIT_INDEFINITE', what) })
+
+/** @throws WeirError COMMIT_INDEFINITE */
+async function ask(cluster: Cluster, connection: BrokerConnection, as: ProduceAs, batches: readonly Outgoing[]) {
   try {
     return await connection.request(as.addsPartitions ? produce12 : produce9, {
       transactionalId: as.transactionalId,
       timeoutMs: cluster.settings.limits.requestMsMax,
-      batches: pending.map(({ batch }) => batch),
+      batches,
     })
   } catch (error) {
     if (!(error instanceof ConnectionLost)) throw error

@@ -5,8 +5,8 @@
  * a producer without an identity has nothing that can expire or be fenced.
  *
  * Invariants:
- * 1. Of each partition one request is under way; what is appended meanwhile goes together in the next. A partition without
- *    a leader delays no other.
+ * 1. Of each partition one batch is under way; what is appended meanwhile goes together in the next. A partition without
+ *    a leader delays no other, and none learns of another's error, though batches of one moment share their leader's request.
  * 2. At most `producerQueueBytesMax` wait for each partition (I6): then QUEUE_FULL, and nothing was taken.
  */
 import { WeirError } from '../../kernel/index.js'
@@ -15,8 +15,9 @@ import { offset } from '../port.js'
 import type { Cluster } from './cluster.js'
 import type { Connections } from './connections.js'
 import { keyOf } from './cursor.js'
-import { produceAll } from './produce.js'
+import { type Answer, askLeaders, type Outgoing, tryAgain } from './produce.js'
 import { BatchEncoder, checkSizes, countOf, isEncoded, plainProducer, type Records, sizeOf } from './records/encode.js'
+import { Patience } from './retry.js'
 
 /** One append to one partition. */
 interface Waiting {
@@ -33,11 +34,13 @@ export class KafkaProducer implements LogProducer {
   readonly #cluster: Cluster
   readonly #connections: Connections
   readonly #prefix: string
+  readonly #departures: Departures
   readonly #queues = new Map<string, PartitionQueue>()
 
   constructor(cluster: Cluster, prefix: string) {
     this.#cluster = cluster
     this.#connections = cluster.connections()
+    this.#departures = new Departures(cluster, this.#connections)
     this.#prefix = prefix
   }
 
@@ -73,9 +76,38 @@ export class KafkaProducer implements LogProducer {
     await this.#cluster.partition(topic, partition)
     const bytesMax = await this.#cluster.batchBytesMax(topic)
     const queue =
-      this.#queues.get(key) ?? new PartitionQueue(this.#cluster, this.#connections, topic, partition, bytesMax)
+      this.#queues.get(key) ?? new PartitionQueue(this.#cluster, this.#departures, topic, partition, bytesMax)
     this.#queues.set(key, queue)
     return queue
+  }
+}
+
+/** Batches that are ready in the same turn go to their leader in one request: a broker feels each. */
+class Departures {
+  readonly #cluster: Cluster
+  readonly #connections: Connections
+  #ready: { readonly batch: Outgoing; readonly answered: (answer: Promise<Answer>) => void }[] = []
+
+  constructor(cluster: Cluster, connections: Connections) {
+    this.#cluster = cluster
+    this.#connections = connections
+  }
+
+  /** @param batch of a partition of which no other is under way */
+  send(batch: Outgoing): Promise<Answer> {
+    return new Promise(answered => {
+      if (this.#ready.push({ batch, answered }) === 1) setImmediate(() => this.#leave())
+    })
+  }
+
+  #leave(): void {
+    const leaving = this.#ready
+    this.#ready = []
+    const batches = leaving.map(({ batch }) => batch)
+    const as = { transactionalId: null, addsPartitions: false }
+    for (const [i, answer] of askLeaders(this.#cluster, this.#connections, as, batches).entries()) {
+      leaving[i]!.answered(answer)
+    }
   }
 }
 
@@ -84,15 +116,15 @@ class PartitionQueue {
   readonly bytesMax: number
   readonly #partition: number
   readonly #cluster: Cluster
-  readonly #connections: Connections
+  readonly #departures: Departures
   readonly #encoder = new BatchEncoder()
   readonly #waiting: Waiting[] = []
   #waitingBytes = 0
   #sending = false
 
-  constructor(cluster: Cluster, connections: Connections, topic: string, partition: number, bytesMax: number) {
+  constructor(cluster: Cluster, departures: Departures, topic: string, partition: number, bytesMax: number) {
     this.#cluster = cluster
-    this.#connections = connections
+    this.#departures = departures
     this.topic = topic
     this.#partition = partition
     this.bytesMax = bytesMax
@@ -149,14 +181,22 @@ class PartitionQueue {
   async #produce(batch: readonly { waiting: Waiting; to: number }[]): Promise<void> {
     const { checksum, settings } = this.#cluster
     const bytes = this.#encoder.finish(plainProducer, settings.clock.nowMs(), checksum)
-    const outgoing = { topic: this.topic, partition: this.#partition, bytes }
-    const as = { transactionalId: null, addsPartitions: false }
-    const [base] = await produceAll(this.#cluster, this.#connections, as, [outgoing])
-    let next = base!
+    let next = await this.#written({ topic: this.topic, partition: this.#partition, bytes })
     for (const { waiting, to } of batch) {
       if (waiting.first < 0) waiting.first = next
       next += to - waiting.done
       waiting.done = to
+    }
+  }
+
+  /** @returns the offset of the batch's first record */
+  async #written(batch: Outgoing): Promise<number> {
+    const patience = new Patience(this.#cluster.settings)
+    for (;;) {
+      const answer = await this.#departures.send(batch)
+      if (answer.kind === 'failed') throw answer.error
+      if (answer.kind === 'written') return answer.offset
+      await tryAgain(this.#cluster, patience, answer.brief, answer.why)
     }
   }
 

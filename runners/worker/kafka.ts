@@ -1,11 +1,10 @@
 /** How Kafka is reached, from the configuration: for the log and for kafkajs. Secrets go no further than this. */
 import { readFileSync } from 'node:fs'
-import type { KafkaConfig } from 'kafkajs'
-import kafkajs from 'kafkajs'
 import { messageOf, WeirError } from '../../kernel/index.js'
 import type { KafkaOptions, KafkaSasl, KafkaTls } from '../../log/kafka/index.js'
 import { type Config, optionalTextOf, type SettingKey, textOf } from '../config/index.js'
 import type { RegistryAccess } from './job.js'
+import { type KafkaConfig, logLevel } from './kafkajs.js'
 
 export type KafkaAccess = Pick<KafkaOptions, 'brokers' | 'prefix' | 'clientId' | 'tls' | 'sasl'>
 
@@ -36,7 +35,7 @@ export function kafkajsConfig({ brokers, clientId, tls, sasl }: KafkaAccess): Ka
     ...(tls && { ssl: tls }),
     ...(sasl && { sasl: kafkajsSasl(sasl) }),
     // What happens is told by events; kafkajs's own lines would repeat it, at its own levels.
-    logLevel: kafkajs.logLevel.NOTHING,
+    logLevel: logLevel.NOTHING,
     connectionTimeout: 5_000,
     requestTimeout: 10_000,
   }

@@ -6,13 +6,12 @@
  * coordinator has answered within half the session time-out: a slot is (re)initialised only then (I4); 3. offsets are
  * committed as a courtesy to lag tools; nothing rests on them.
  */
-import kafkajs, { type Consumer, type KafkaConfig } from 'kafkajs'
 import type { Clock, DurationMs } from '../../kernel/index.js'
 import { messageOf, millis, seconds } from '../../kernel/index.js'
 import type { PartitionOffset } from '../slot/index.js'
 import { assignSlots, type GroupMember } from './assigner.js'
+import { AssignerProtocol, type Consumer, Kafka, type KafkaConfig } from './kafkajs.js'
 
-const { AssignerProtocol, Kafka } = kafkajs
 const { MemberAssignment, MemberMetadata } = AssignerProtocol
 
 const sessionTimeout = seconds(10)
