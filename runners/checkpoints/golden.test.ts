@@ -166,6 +166,15 @@ describe('the fraud topology', () => {
       ),
     )
     assert.throws(() => planMigration(savepoint, stateSchemas(straight.plan)), { code: 'SAVEPOINT_OPEN' })
+    // The name is kept: said again of the same checkpoints it is the same, and of later ones it is refused before a byte is written.
+    assert.deepEqual(await saveCheckpoints(store, request), savepoint)
+    await fold.send(history(4).slice(history(3).length))
+    const before = [...objects.objects.keys()].filter(name => name.includes('/savepoints/'))
+    await assert.rejects(saveCheckpoints(store, request), { code: 'SAVEPOINT_EXISTS' })
+    assert.deepEqual(
+      [...objects.objects.keys()].filter(name => name.includes('/savepoints/')),
+      before,
+    )
     // Its checkpoints may go.
     for (const name of [...objects.objects.keys()]) if (/^fraud\/\d/.test(name)) objects.objects.delete(name)
     await fold.close()

@@ -7,6 +7,7 @@
  * short is wiped when it is opened.
  */
 import { assert, defined, messageOf, WeirError } from '../../kernel/index.js'
+import { bytesOf } from '../checkpoint/manifest.js'
 import { type RestoreOptions, restoreGroups, restore as restoreWhole, writeMeta } from '../checkpoint/restore.js'
 import type { CheckpointStore } from '../checkpoint/store.js'
 import { lengthPrefixed, parseKey, prefixRange, space, stepPrefix } from '../keys.js'
@@ -18,7 +19,8 @@ import { type CodecMigrations, codecMigrations } from './codec-migrations.js'
 import type { CodecChange, HandleMigration, Migration, StepMigration } from './migration.js'
 import { type Savepoint, savepointSegments } from './savepoint.js'
 
-const sliceEntries = 1_024
+/** Of entries, read and made anew at a time. */
+const sliceBytes = 256 << 10
 const none = new Uint8Array(0)
 
 export interface RestoreSavepointOptions extends RestoreOptions {
@@ -46,21 +48,18 @@ export async function restoreSavepoint(
   assert((await readMeta(backend, namespace)) === undefined, 'a store to restore into is empty')
   await wipe(backend, namespace)
   const moved = movedBy(migration)
-  const ofBytes = parts.reduce((sum, { manifest }) => manifest.segments.reduce((so, { bytes }) => so + bytes, sum), 0)
+  const ofBytes = parts.reduce((sum, { manifest }) => sum + bytesOf(manifest.segments), 0)
   let before = 0
   for (const { slot, manifest } of parts) {
-    let done = 0
     await restoreGroups(savepointSegments(store, app, name, slot), manifest, {
       backend,
       namespace,
       ownsGroup,
       moved,
-      onProgress: bytes => {
-        done = bytes
-        onProgress?.(before + bytes, ofBytes)
-      },
+      ...(onProgress && { onProgress: bytes => onProgress(before + bytes, ofBytes) }),
     })
-    before += done
+    before += bytesOf(manifest.segments)
+    onProgress?.(before, ofBytes)
   }
   for (const step of migration) await changeStep(options, step)
   await writeMeta(options, { position, keyGroups: key_groups, expiryClock: expiryClockOf(savepoint), chain: '' })
@@ -122,25 +121,28 @@ async function changeStep(
     ),
   )
   if (to === null || changes.size === 0) return
-  const { gte, lt } = prefixRange(stepPrefix(namespace, space.entry, to))
-  for (let from = gte; ; ) {
-    const slice = await backend.range({ gte: from, lt, limit: sliceEntries })
-    const batch = backend.batch()
-    for (const { key, value } of slice) {
-      const { group, rest } = parseKey(key, namespace.length + 1)
-      const { handle, id } = handleOf(rest)
-      const change = changes.get(handle)
-      if (change === undefined) continue
-      try {
-        batch.put(key, changed(change.kind, id, value, change.entry))
-      } catch (error) {
-        const where = `step '${to}', state '${handle}', key group ${group}`
-        throw new WeirError('STATE_INCOMPATIBLE', `${where}: ${messageOf(error)}`)
+  const snapshot = await backend.snapshot(prefixRange(stepPrefix(namespace, space.entry, to)))
+  try {
+    for (;;) {
+      const entries = await snapshot.next(sliceBytes)
+      if (entries.length === 0) return
+      const batch = backend.batch()
+      for (const { key, value } of entries) {
+        const { group, rest } = parseKey(key, namespace.length + 1)
+        const { handle, id } = handleOf(rest)
+        const change = changes.get(handle)
+        if (change === undefined) continue
+        try {
+          batch.put(key, changed(change.kind, id, value, change.entry))
+        } catch (error) {
+          const where = `step '${to}', state '${handle}', key group ${group}`
+          throw new WeirError('STATE_INCOMPATIBLE', `${where}: ${messageOf(error)}`)
+        }
       }
+      if (batch.operations > 0) await backend.write(batch, { sync: false })
     }
-    if (batch.operations > 0) await backend.write(batch, { sync: false })
-    if (slice.length < sliceEntries) return
-    from = Buffer.concat([slice[slice.length - 1]!.key, Buffer.of(0)])
+  } finally {
+    await snapshot.close()
   }
 }
 
