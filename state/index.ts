@@ -10,8 +10,16 @@ export {
   type CheckpointPoint,
 } from './checkpoint/checkpointer.js'
 export { encrypted, type Reencrypted, reencrypt } from './checkpoint/encrypted.js'
-export { bytesOf, epochOfName, type InputPosition, type Manifest } from './checkpoint/manifest.js'
-export { type RestoreOptions, restore, restoreGroups, takeNewest, verify } from './checkpoint/restore.js'
+export {
+  bytesOf,
+  type CheckpointFacts,
+  epochOfName,
+  type InputClock,
+  type InputPosition,
+  type JournalFacts,
+  type Manifest,
+} from './checkpoint/manifest.js'
+export { type RestoreOptions, restore, restoreGroups, restoreKey, takeNewest, verify } from './checkpoint/restore.js'
 export { DeltaSpool } from './checkpoint/spool.js'
 export { type CheckpointStore, checkObjectName, type StoredObject } from './checkpoint/store.js'
 export { openDirectoryStore } from './checkpoint/stores/directory.js'
@@ -45,6 +53,42 @@ export { keyBytesMax, keyGroupOf, keyGroupRange, keyGroupsFor, keyGroupsMax } fr
 export { formatVersion, type JournalResume, type StatePosition } from './meta.js'
 export { StateMiss } from './miss.js'
 export { compareUtf8, wellFormed } from './order.js'
+export { avroCodec } from './savepoint/avro.js'
+export {
+  type CodecMigration,
+  CodecMigrations,
+  codecMigrations,
+  type StoredEntry,
+} from './savepoint/codec-migrations.js'
+export {
+  type CodecChange,
+  type HandleMigration,
+  type Migration,
+  type MigrationWishes,
+  planMigration,
+  type StepMigration,
+} from './savepoint/migration.js'
+export { type RestoreSavepointOptions, restoreSavepoint, restoreSavepointSlot } from './savepoint/restore.js'
+export {
+  checkSavepointName,
+  listSavepoints,
+  publishSavepoint,
+  readSavepoint,
+  type Savepoint,
+  type SavepointSlot,
+  type StoredSavepoint,
+  savepointSegments,
+  verifySavepoint,
+} from './savepoint/savepoint.js'
+export { type CodecSchema, declaredState, type HandleSchema, type StepStateSchema } from './savepoint/schema.js'
+export {
+  copySavepointPart,
+  type PartFacts,
+  type PartOptions,
+  type PartPlace,
+  readSavepointPart,
+  writeSavepointPart,
+} from './savepoint/write.js'
 export type { StepState } from './step.js'
 export { type PendingWrite, StateStore, type StateStoreOptions } from './store.js'
 export type { DueTimer } from './timers.js'

@@ -30,3 +30,6 @@ function sealed(place: CheckpointPlace): (store: CheckpointStore) => CheckpointS
   const keys = loadSealKeys(place)
   return keys === undefined ? store => store : store => encrypted(store, keys)
 }
+
+export { lookAt, type StoredState } from './look.js'
+export { planOf, type SavepointRequest, saveCheckpoints } from './savepoint.js'

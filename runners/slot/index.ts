@@ -6,6 +6,7 @@ export {
   type GenesisRecord,
   journalTopicOf,
   type PartitionOffset,
+  parseJournalRecord,
 } from './journal.js'
 export { firstLink } from './journal-reader.js'
 export type { SlotState } from './lifecycle.js'
@@ -26,6 +27,6 @@ export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './re
 export { replyToBytesMax, replyToHeader } from './reply-to.js'
 export { positionKey } from './rows.js'
 export type { Reflected } from './running.js'
-export { partitionKey } from './running.js'
+export { journalFacts, partitionKey } from './running.js'
 export { Slot, type SlotInspection } from './slot.js'
 export { trimJournalBehind } from './trimming.js'

@@ -10,14 +10,14 @@
  */
 import { assert, type Clock, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
 import type { StateBackend, StateSnapshot } from '../backend.js'
-import { space } from '../keys.js'
-import { formatVersion, type Meta, readMeta } from '../meta.js'
+import { type Meta, readMeta } from '../meta.js'
 import { bucketCount } from './buckets.js'
 import {
   type BuildLimits,
   defaultBuildLimits,
   Pace,
   SegmentSink,
+  snapshotOf,
   type Target,
   writeBases,
   writeDeltas,
@@ -25,10 +25,12 @@ import {
 import { Catalogue, lackingOf, type Retention } from './catalogue.js'
 import {
   bytesOf,
+  type CheckpointFacts,
   encodeManifest,
   type InputPosition,
   liveSegments,
   type Manifest,
+  manifestOf,
   manifestsOf,
   segmentsOf,
 } from './manifest.js'
@@ -93,6 +95,7 @@ const defaultKeep: Retention = { countMin: 3, youngerThanMs: 3_600_000 }
 interface Moment {
   readonly meta: Meta
   readonly inputs: readonly InputPosition[]
+  readonly facts: CheckpointFacts | undefined
   readonly previous: Manifest | undefined
   /** Buckets of which bases are written. */
   readonly bases: readonly number[]
@@ -128,8 +131,9 @@ export class Checkpointer {
   /**
    * Called after every write-back, before the next one begins; resolves once a checkpoint has begun, if one is due. Never throws.
    * @param inputs as of the position that was written
+   * @param facts of that position; asked for when a checkpoint begins. Without them no savepoint can be made of it
    */
-  async afterWriteBack(inputs: readonly InputPosition[]): Promise<void> {
+  async afterWriteBack(inputs: readonly InputPosition[], facts?: () => CheckpointFacts): Promise<void> {
     const { clock, everyMs } = this.#options
     const nowMs = clock.nowMs()
     if (this.#closed || this.#running !== undefined || nowMs < this.#dueAtMs) return
@@ -141,7 +145,7 @@ export class Checkpointer {
     }
     let moment: Moment | undefined
     await this.#guarded(0, async () => {
-      moment = await this.#take(inputs, nowMs)
+      moment = await this.#take(inputs, nowMs, facts)
     })
     if (moment === undefined) return
     const taken = moment
@@ -203,7 +207,11 @@ export class Checkpointer {
     this.#options.onEvent({ kind: 'checkpoint-unusable', name, message })
   }
 
-  async #take(inputs: readonly InputPosition[], atMs: number): Promise<Moment | undefined> {
+  async #take(
+    inputs: readonly InputPosition[],
+    atMs: number,
+    facts: (() => CheckpointFacts) | undefined,
+  ): Promise<Moment | undefined> {
     const { backend, spool } = this.#options
     const meta = await readMeta(backend, this.#namespace)
     assert(meta !== undefined, 'a store that was written back has a position')
@@ -213,13 +221,8 @@ export class Checkpointer {
     const goesOn = previous !== undefined && previous.key_groups === meta.keyGroups && spool.holds(previous.chain)
     const bases = goesOn ? this.#overgrown(previous) : [...new Array(bucketCount(meta.keyGroups)).keys()]
     const mark = goesOn ? await spool.mark() : await spool.start(meta.chain)
-    const snapshot = bases.length === 0 ? undefined : await backend.snapshot(this.#range())
-    return { meta, inputs, previous: goesOn ? previous : undefined, bases, snapshot, mark, atMs }
-  }
-
-  #range(): { gte: Buffer; lt: Buffer } {
-    const at = (within: number): Buffer => Buffer.concat([this.#namespace, Buffer.of(within)])
-    return { gte: at(space.entry), lt: at(space.expiry + 1) }
+    const snapshot = bases.length === 0 ? undefined : await snapshotOf(backend, this.#namespace)
+    return { meta, inputs, facts: facts?.(), previous: goesOn ? previous : undefined, bases, snapshot, mark, atMs }
   }
 
   #overgrown({ sizes, segments }: Manifest): readonly number[] {
@@ -299,10 +302,9 @@ export class Checkpointer {
     return [deltas, full]
   }
 
-  #manifestOf({ meta, previous, inputs, atMs }: Moment, [deltas, full]: readonly SegmentSink[]): Manifest {
+  #manifestOf({ meta, previous, inputs, facts, atMs }: Moment, [deltas, full]: readonly SegmentSink[]): Manifest {
     const { app, slot } = this.#options
-    const { position, keyGroups, expiryClock, chain } = meta
-    const buckets = bucketCount(keyGroups)
+    const buckets = bucketCount(meta.keyGroups)
     const segments = [...(previous?.segments ?? []), ...deltas!.segments, ...full!.segments]
     const sizes = Array.from({ length: buckets }, (_, bucket) => {
       const base = full!.sizes.get(bucket)
@@ -310,22 +312,9 @@ export class Checkpointer {
       const before = previous!.sizes[bucket]!
       return { base: before.base, delta: before.delta + (deltas!.sizes.get(bucket) ?? 0) }
     })
-    return {
-      v: 1,
-      app,
-      slot,
-      state_format: formatVersion,
-      epoch: position.epoch,
-      journal_hash: position.journalHash,
-      fingerprint: position.fingerprint,
-      chain,
-      key_groups: keyGroups,
-      expiry_ms: Number.isFinite(expiryClock) ? expiryClock : null,
-      resume: position.resume ?? null,
-      inputs,
-      created_at: new Date(atMs).toISOString(),
+    return manifestOf(meta, { app, slot, inputs, ...(facts && { facts }) }, atMs, {
       segments: liveSegments(segments, buckets),
       sizes,
-    }
+    })
   }
 }

@@ -6,8 +6,14 @@ import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isWeirError, parseSealKeys } from '../../../../kernel/index.js'
 import { type FaultProxy, type S3ForTests, s3Missing, startProxy, startS3 } from '../../../../testing/services/index.js'
+import { MemoryDisk } from '../../../backends/memory.js'
+import { planMigration } from '../../../savepoint/migration.js'
+import { restoreSavepoint } from '../../../savepoint/restore.js'
+import { publishSavepoint, readSavepoint } from '../../../savepoint/savepoint.js'
+import { filledStore, ownerOf, positionOf, savepointOf, schemas } from '../../../savepoint/testing/bench.js'
 import { checkpointStoreConformance } from '../../conformance.js'
 import { encrypted, reencrypt } from '../../encrypted.js'
+import { contentOf } from '../../model/life.js'
 import type { CheckpointStore } from '../../store.js'
 import { openS3Store, type S3Limits, type S3Options } from './index.js'
 import { refusedWithout } from './refused-for-tests.js'
@@ -69,6 +75,28 @@ describe('checkpoint store on S3', { skip }, () => {
       const store = encrypted(below, parseSealKeys('a5'.repeat(32), 'the test'))
       for (const name of names) assert.equal((await store.get(name))?.toString(), name)
     })
+  })
+
+  it('holds savepoints, from which other slots begin', async t => {
+    const store = encrypted(await opened(t), keys)
+    const backends = await Promise.all([0, 1, 2].map(slot => filledStore(3, slot)))
+    await publishSavepoint(store, await savepointOf(store, backends))
+    const { savepoint } = await readSavepoint(store, 'app', 'point')
+    await assert.rejects(publishSavepoint(store, { ...savepoint, plan: 2 }), { code: 'SAVEPOINT_EXISTS' })
+    const migration = planMigration(savepoint, schemas)
+    const restored: string[] = []
+    for (const slot of [0, 1]) {
+      const backend = new MemoryDisk().open()
+      await restoreSavepoint(store, savepoint, {
+        backend,
+        migration,
+        ownsGroup: ownerOf(2, slot),
+        position: positionOf(9),
+      })
+      restored.push(...(await contentOf(backend, Buffer.alloc(0))).split('\n'))
+    }
+    const straight = await contentOf(await filledStore(1, 0), Buffer.alloc(0))
+    assert.deepEqual(restored.sort(), straight.split('\n').sort())
   })
 
   it('lists page by page, while what was listed is deleted', async t => {
