@@ -299,6 +299,8 @@ export class Fleet {
     const owner = this.#owners.find(candidate => candidate.machine === this.#live && candidate.suspended === undefined)
     const reflected = owner?.slot.reflected
     if (owner === undefined || reflected === undefined) return
+    // One that has taken over goes on from memory; what is on its disk may lie below what is left.
+    if (reflected.journal < this.#disk.topics.range(this.#journal).earliest) return
     await owner.syncState()
     this.#holder = owner.machine
     await this.#trimBelow(this.#journal, reflected.journal)
