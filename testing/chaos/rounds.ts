@@ -250,6 +250,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
       `${load.sent} transactions sent, ${load.errors} sends failed and were sent again; waiting for the last decision`,
     )
     await settled(run)
+    // Heartbeats would keep the console consumer waiting for more.
+    await Promise.all(members.map(member => member.process?.kill()))
     return { verdict: verify(await dump(kafka, folder)), sent: load.sent, ended: run.ended }
   } finally {
     await Promise.all(members.map(member => member.process?.kill()))
