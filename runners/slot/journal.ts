@@ -74,6 +74,8 @@ export interface EpochRecord {
   readonly counts: Readonly<Record<string, number>>
   /** Over what leaves, before egress stamps. */
   readonly outputs_sha256: string
+  /** The owner commits its next epoch within this time, ms; 0: it leaves, and there is none of its. Absent: it says nothing. */
+  readonly heartbeat_ms?: number
   readonly previous: string
 }
 

@@ -1,19 +1,13 @@
 /**
- * From nothing but the log, the journal and the store to a running slot at the committed position.
+ * From nothing but the log, the journal and the store to a running slot at the committed position; or, for a standby, to a
+ * fold that follows the journal (standby.ts).
  *
  * Invariants kept here: I2, the store is gone on from only where the journal has what it reflects; I4, the committer is
  * created (and thereby fences) before the journal is read. What is read is bounded by what the store does not reflect yet:
  * the journal's last record, the one that the store names, and the chain between the two, once.
  */
 import { assert, beginningOfTime, defined, type EventTimeMs, isWeirError, WeirError } from '../../kernel/index.js'
-import {
-  type LogCommitter,
-  type LogReader,
-  type Offset,
-  offset,
-  type Position,
-  type TopicPartition,
-} from '../../log/index.js'
+import { type LogCommitter, type LogReader, offset, type Position, type TopicPartition } from '../../log/index.js'
 import type { StatePosition } from '../../state/index.js'
 import { advancedStages, Clocks, clocksOf } from './clocks.js'
 import { SinkWriter } from './egress.js'
@@ -26,6 +20,7 @@ import {
   encodeJournalRecord,
   epochOf,
   type GenesisRecord,
+  journalCorrupt,
   journalTopicOf,
   type PartitionOffset,
   parseJournalRecord,
@@ -38,11 +33,11 @@ import { Progress } from './progress.js'
 import { resolveRecovery } from './recovery.js'
 import { type RecoversFrom, restoreNearer } from './restoring.js'
 import { positionKey } from './rows.js'
-import { advance, type Folding, partitionKey, type Running, writeBack } from './running.js'
+import { advance, countFolded, type Folding, partitionKey, type Running, writeBack } from './running.js'
 
 const progressEveryMs = 5_000
 
-const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
+export const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
   topic: journalTopicOf(plan.app),
   partition: slot,
 })
@@ -57,27 +52,30 @@ export async function yieldToNewer(options: SlotOptions, generation: number): Pr
   }
 }
 
-/** @throws WeirError HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, … */
+/**
+ * @param followed by a standby: it goes on from what that has folded, unless what it must read has been trimmed
+ * @throws WeirError HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, …
+ */
 export async function recover(
   options: SlotOptions,
   limits: SlotLimits,
   phases: Phases,
   from: RecoversFrom,
+  followed?: Folding,
 ): Promise<Running> {
-  await options.store.discard()
   const committer = await options.log.committer(`weir.${options.plan.app}.slot-${options.slot}`)
+  let reader: LogReader | undefined
   try {
     options.crashAt?.('fenced')
-    try {
-      return await recoverWith(committer, options, limits, phases, from)
-    } catch (error) {
-      if (options.checkpoints === undefined || !isTrimmed(error)) throw error
-      // Fencing keeps nobody from trimming: the owner of before may have made a last checkpoint while this state was chosen.
-      await options.store.discard()
-      return await recoverWith(committer, options, limits, phases, 'anywhere')
-    }
+    const folding =
+      (followed && (await foldedFurther(followed, options, limits))) ??
+      (await foldedAnew(options, limits, phases, from, committer))
+    reader = await readerOf(options, [...folding.positions.values()])
+    options.crashAt?.('recovered')
+    return Object.assign(folding, { committer, reader, held: reader instanceof HeldReader ? reader : undefined })
   } catch (error) {
-    // Nobody else knows of it yet.
+    // Nobody else knows of them yet.
+    await reader?.close()
     await committer.close()
     throw error
   }
@@ -86,27 +84,60 @@ export async function recover(
 const isTrimmed = (error: unknown): boolean =>
   isWeirError(error, 'HISTORY_TRIMMED') || isWeirError(error, 'OFFSET_OUT_OF_RANGE')
 
-async function recoverWith(
-  committer: LogCommitter,
+/** @returns undefined when what it would have to read is gone, or cannot be picked up from there: the store may be further */
+async function foldedFurther(
+  followed: Folding,
+  options: SlotOptions,
+  limits: SlotLimits,
+): Promise<Folding | undefined> {
+  if (!followed.resumable) return undefined
+  try {
+    await foldToEnd(followed, options, limits)
+    return followed
+  } catch (error) {
+    if (isTrimmed(error)) return undefined
+    throw error
+  }
+}
+
+async function foldedAnew(
   options: SlotOptions,
   limits: SlotLimits,
   phases: Phases,
   from: RecoversFrom,
-): Promise<Running> {
+  committer: LogCommitter,
+): Promise<Folding> {
+  const folded = async (from: RecoversFrom): Promise<Folding> => {
+    await options.store.discard()
+    const folding = await openFolding(options, limits, phases, from, () => begin(options, committer))
+    await foldToEnd(folding, options, limits)
+    return folding
+  }
+  try {
+    return await folded(from)
+  } catch (error) {
+    if (options.checkpoints === undefined || !isTrimmed(error)) throw error
+    // Fencing keeps nobody from trimming: the owner of before may have made a last checkpoint while this state was chosen.
+    return await folded('anywhere')
+  }
+}
+
+/**
+ * A fold that stands where the store does, or the checkpoint that is nearer. The store has been discarded.
+ * @param begin writes the genesis of an empty journal; undefined: there is one
+ */
+export async function openFolding(
+  options: SlotOptions,
+  limits: SlotLimits,
+  phases: Phases,
+  from: RecoversFrom,
+  begin?: () => Promise<Link>,
+): Promise<Folding> {
   await restoreNearer(options, from)
-  const start = await startOf(options, committer)
+  const start = await startOf(options, begin)
   await checkInputs(options, start.positions)
   if (start.discardStore) await options.store.reset()
-  const folding = await runningAt(options, limits, phases, committer, start)
-  await foldAgain(folding, options, limits, start.link.at, start.storeEpoch)
-  const reader = await readerOf(options, [...folding.positions.values()])
-  try {
-    options.crashAt?.('recovered')
-  } catch (error) {
-    await reader.close()
-    throw error
-  }
-  return Object.assign(folding, { reader, held: reader instanceof HeldReader ? reader : undefined })
+  return await foldingAt(options, limits, phases, start)
 }
 
 async function readerOf({ log, plan }: SlotOptions, from: readonly PartitionOffset[]): Promise<LogReader> {
@@ -125,7 +156,7 @@ interface Start {
   readonly discardStore: boolean
 }
 
-async function startOf(options: SlotOptions, committer: LogCommitter): Promise<Start> {
+async function startOf(options: SlotOptions, begin?: () => Promise<Link>): Promise<Start> {
   const { log, plan, store } = options
   const journal = journalOf(options)
   const first = await firstLink(log, journal)
@@ -144,14 +175,14 @@ async function startOf(options: SlotOptions, committer: LogCommitter): Promise<S
       names: stored.record.kind === 'epoch' && stored.record.v === 1 ? 'what it read' : 'every position',
     },
     fingerprint: plan.fingerprint,
-    mayBegin: options.genesis !== null,
+    mayBegin: options.genesis !== null && begin !== undefined,
     acceptOtherFingerprint: options.acceptOtherFingerprint ?? false,
   })
   switch (decision.kind) {
     case 'refuse':
       throw new WeirError(decision.code, decision.reason)
     case 'begin':
-      return fromGenesis(await begin(options, committer), options, 0, decision.discardStore)
+      return fromGenesis(await begin!(), options, 0, decision.discardStore)
     case 'rebuild':
       return fromGenesis(first!, options, 0, true)
     case 'continue':
@@ -253,23 +284,16 @@ async function begin(options: SlotOptions, committer: LogCommitter): Promise<Lin
   const { bytes, hash } = encodeJournalRecord(record)
   const [at] = await committer.commit([{ ...journalOf(options), records: [{ key: null, value: bytes }] }])
   options.crashAt?.('genesis-written')
-  return { record, hash, at: defined(at, 'offset of a journal record') }
+  return { record, hash, at: defined(at, 'offset of a journal record'), loggedAtMs: options.clock.nowMs() }
 }
 
-async function runningAt(
-  options: SlotOptions,
-  limits: SlotLimits,
-  phases: Phases,
-  committer: LogCommitter,
-  from: Start,
-): Promise<Folding> {
+async function foldingAt(options: SlotOptions, limits: SlotLimits, phases: Phases, from: Start): Promise<Folding> {
   const { plan, log, store, models } = options
   const { link, positions } = from
   const { record, hash, at } = link
   const clocks = new Clocks(clocksOf(plan, positions), options.clock.nowMs())
   if (record.kind === 'epoch') clocks.restore(record.clocks)
   return {
-    committer,
     pipeline: new Pipeline(plan, store, models, limits, phases),
     clocks,
     writers: await Promise.all(
@@ -278,63 +302,77 @@ async function runningAt(
     hops: plan.hops.map(hop => new HopWriter(hop, options.slot)),
     deadLetterPartitions: await log.partitionCount(options.deadLetters.topic),
     genesis: from.genesis,
+    storeEpoch: from.storeEpoch,
+    at,
     generation: generationOf(link) + 1,
     epoch: epochOf(record),
     hash,
-    journalAt: at,
+    resumable: true,
     counts: countsOf(record),
     watermarks: from.watermarks,
     positions: new Map(positions.map(position => [partitionKey(position), position])),
     reflected: store.reflects?.epoch === epochOf(record) ? { journal: at, positions } : undefined,
     recordsSinceWriteBack: 0,
     epochsSinceWriteBack: 0,
+    heartbeatsSinceWriteBack: 0,
   }
 }
 
-/** Folds what the store does not reflect yet: the same operators, outputs suppressed, scoring skipped. */
-async function foldAgain(
-  running: Folding,
-  options: SlotOptions,
-  limits: SlotLimits,
-  from: Offset,
-  storeEpoch: number,
-): Promise<void> {
+/** Folds all that the journal has behind where the fold stands. Nobody else writes it: older owners are fenced. */
+async function foldToEnd(folding: Folding, options: SlotOptions, limits: SlotLimits): Promise<void> {
   const { log, store } = options
   const readers = new RangeReaders(log)
+  const stoodAt = { epoch: folding.epoch, hash: folding.hash }
   const progress = new Progress(options.clock)
   const end = await lastLink(log, journalOf(options))
-  const ofEpochs = end === undefined ? 0 : epochOf(end.record) - Math.max(storeEpoch, running.epoch)
+  const ofEpochs = end === undefined ? 0 : epochOf(end.record) - Math.max(folding.storeEpoch, folding.epoch)
   let epochs = 0
   let records = 0
   try {
-    for await (const { record, hash, at } of readChain(log, journalOf(options), from)) {
-      if (record.kind === 'genesis' || record.epoch <= running.epoch) continue
-      const isNew = record.epoch > storeEpoch
-      if (isNew) {
-        const folded = await replay(running, readers, options, record)
-        records += folded
-        epochs++
-        running.recordsSinceWriteBack += folded
-        running.epochsSinceWriteBack++
-        if (progress.isDue(progressEveryMs)) {
-          options.onEvent?.({ kind: 'replaying', epochs, ofEpochs, leftMs: progress.leftMs(epochs, ofEpochs) })
-        }
+    for await (const link of readChain(log, journalOf(options), folding.at)) {
+      if (epochOf(link.record) <= stoodAt.epoch) {
+        if (link.hash === stoodAt.hash) continue
+        throw journalCorrupt(`another record of epoch ${stoodAt.epoch} than the one that was folded`)
       }
-      advance(running, options, record, hash, at)
-      running.counts = countsOf(record)
-      running.generation = record.generation + 1
-      if (isNew && store.dirtyBytes >= limits.dirtyBytesMax) await writeBack(running, options)
+      const folded = await foldLink(folding, readers, options, link)
+      if (folded === undefined) continue
+      records += folded
+      epochs++
+      countFolded(folding, folded)
+      if (progress.isDue(progressEveryMs)) {
+        options.onEvent?.({ kind: 'replaying', epochs, ofEpochs, leftMs: progress.leftMs(epochs, ofEpochs) })
+      }
+      if (store.dirtyBytes >= limits.dirtyBytesMax) await writeBack(folding, options)
     }
   } finally {
     await readers.close()
   }
-  assert(running.hash === end?.hash, "the replay ends at the journal's last record")
+  assert(folding.hash === end?.hash, "the fold ends at the journal's last record")
   if (epochs > 0) options.onEvent?.({ kind: 'replayed', epochs, records })
+}
+
+/**
+ * Folds one journaled epoch: the same operators, outputs suppressed, scoring skipped.
+ * @returns records that it read; undefined when the store has it already
+ */
+export async function foldLink(
+  folding: Folding,
+  readers: RangeReaders,
+  options: SlotOptions,
+  { record, hash, at }: Link,
+): Promise<number | undefined> {
+  if (record.kind === 'genesis') return undefined
+  const isNew = record.epoch > folding.storeEpoch
+  const records = isNew ? await replay(folding, readers, options, record) : undefined
+  advance(folding, options, record, hash, at)
+  folding.counts = countsOf(record)
+  folding.generation = record.generation + 1
+  return records
 }
 
 /** @returns records read */
 async function replay(
-  running: Folding,
+  folding: Folding,
   readers: RangeReaders,
   options: SlotOptions,
   record: EpochRecord | EpochRecordV1,
@@ -360,12 +398,14 @@ async function replay(
       )
     }
   })
-  const watermarks = advancedStages(plan, running.watermarks, record.clocks)
-  await running.pipeline.run(input.rows, { watermarks, excluded: new Set(exclusions.keys()) }, 'suppressed')
+  const watermarks = advancedStages(plan, folding.watermarks, record.clocks)
+  await folding.pipeline.run(input.rows, { watermarks, excluded: new Set(exclusions.keys()) }, 'suppressed')
+  folding.pipeline.release()
   return input.records + input.hopRecords
 }
 
-const generationOf = (link: Link | undefined): number => (link?.record.kind === 'epoch' ? link.record.generation : 0)
+export const generationOf = (link: Link | undefined): number =>
+  link?.record.kind === 'epoch' ? link.record.generation : 0
 
 const countsOf = (record: Link['record']): Map<string, number> =>
   new Map(record.kind === 'epoch' ? Object.entries(record.counts) : [])

@@ -4,7 +4,7 @@
  */
 import type { EventTimeMs } from '../../kernel/index.js'
 import type { LogCommitter, LogReader, Offset } from '../../log/index.js'
-import type { JournalFacts } from '../../state/index.js'
+import type { JournalFacts, StateStore } from '../../state/index.js'
 import { stateSchemas } from '../../topology/index.js'
 import { advancedStages, type Clocks } from './clocks.js'
 import type { SinkWriter } from './egress.js'
@@ -17,23 +17,27 @@ import {
   type GenesisRecord,
   type PartitionOffset,
 } from './journal.js'
-import type { SlotOptions } from './options.js'
+import type { SlotLimits, SlotOptions } from './options.js'
 import type { Pipeline } from './pipeline.js'
 
-/** While a recovery folds again what was committed. */
+/** A slot that folds what was committed: in a recovery, and as a standby. It writes nothing to the log. */
 export interface Folding {
-  readonly committer: LogCommitter
   readonly pipeline: Pipeline
   readonly clocks: Clocks
   readonly writers: readonly SinkWriter[]
   readonly hops: readonly HopWriter[]
   readonly deadLetterPartitions: number
   readonly genesis: GenesisRecord
+  /** Epochs up to it are in the store already: they are passed, not folded. */
+  readonly storeEpoch: number
+  /** Where the record of `epoch` lies. */
+  at: Offset
+  /** Of the next owner: above that of the last record. */
   generation: number
   epoch: number
   hash: string
-  /** Of the last record, when a chain can be picked up from it. */
-  journalAt: Offset | undefined
+  /** A chain can be picked up from the last record. */
+  resumable: boolean
   counts: Map<string, number>
   /** Of the plan's stages, after the last committed epoch; the slot's is that of the last. */
   watermarks: readonly EventTimeMs[]
@@ -41,11 +45,14 @@ export interface Folding {
   /** Of the last write-back. */
   reflected: Reflected | undefined
   recordsSinceWriteBack: number
+  /** Without those that read nothing. */
   epochsSinceWriteBack: number
+  heartbeatsSinceWriteBack: number
 }
 
 /** A slot that is live. */
 export interface Running extends Folding {
+  readonly committer: LogCommitter
   /** Of all its inputs. */
   readonly reader: LogReader
   /** The same, where the plan has hops. */
@@ -67,11 +74,12 @@ export function advance(
   { plan, store }: SlotOptions,
   record: EpochRecord | EpochRecordV1,
   hash: string,
-  at: Offset | undefined,
+  at: Offset,
 ): void {
   running.epoch = record.epoch
   running.hash = hash
-  running.journalAt = record.v === 1 ? undefined : at
+  running.at = at
+  running.resumable = record.v !== 1
   running.clocks.restore(record.clocks)
   running.watermarks = advancedStages(plan, running.watermarks, record.clocks)
   for (const { topic, partition, to } of record.inputs) {
@@ -80,23 +88,52 @@ export function advance(
   if (record.expiry_ms !== null) store.setExpiryClock(record.expiry_ms)
 }
 
+/** Counts an epoch that was folded. @param records that it read; none: a heartbeat */
+export function countFolded(running: Folding, records: number): void {
+  running.recordsSinceWriteBack += records
+  if (records > 0) running.epochsSinceWriteBack++
+  else running.heartbeatsSinceWriteBack++
+}
+
+/** After an epoch of so many records, live or followed: removes what has expired, and writes back when that is due. */
+export async function keepHouse(
+  running: Folding,
+  options: SlotOptions,
+  limits: SlotLimits,
+  records: number,
+): Promise<void> {
+  countFolded(running, records)
+  await options.store.sweep(limits.sweepKeysMax)
+  if (isDue(running, options.store, limits, records)) await writeBack(running, options)
+}
+
+function isDue(running: Folding, store: StateStore, limits: SlotLimits, records: number): boolean {
+  if (store.dirtyBytes >= limits.dirtyBytesMax) return true
+  if (records === 0) return running.heartbeatsSinceWriteBack >= limits.heartbeatsPerWriteBackMax
+  return (
+    running.recordsSinceWriteBack >= limits.recordsPerWriteBackMax ||
+    running.epochsSinceWriteBack >= limits.epochsPerWriteBackMax ||
+    (records <= limits.quietEpochRecords && store.dirtyKeys >= limits.quietDirtyKeysMax)
+  )
+}
+
 /** Writes what changed, with the epoch that it then reflects (I2). @throws WeirError BACKEND_FAILED; discard then */
 export async function writeBack(running: Folding, options: SlotOptions): Promise<void> {
   const { store, plan, syncState, checkpoints, crashAt } = options
-  const { epoch, hash, journalAt } = running
+  const { epoch, hash, at, resumable } = running
   const pending = store.serialise()
   crashAt?.('serialised')
   const genesis = encodeJournalRecord(running.genesis).bytes.toString('utf8')
-  const resume = journalAt === undefined ? {} : { resume: { offset: Number(journalAt), genesis } }
+  const resume = resumable ? { resume: { offset: Number(at), genesis } } : {}
   await store.write(
     pending,
     { epoch, journalHash: hash, fingerprint: plan.fingerprint, ...resume },
     { sync: syncState },
   )
-  running.reflected =
-    journalAt === undefined ? undefined : { journal: journalAt, positions: [...running.positions.values()] }
+  running.reflected = resumable ? { journal: at, positions: [...running.positions.values()] } : undefined
   running.recordsSinceWriteBack = 0
   running.epochsSinceWriteBack = 0
+  running.heartbeatsSinceWriteBack = 0
   store.evict()
   crashAt?.('written-back')
   if (running.reflected === undefined || checkpoints === undefined) return

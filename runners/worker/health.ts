@@ -28,7 +28,13 @@ export async function serveHealth(
         return answer(response, 200, { status: 'ok' })
       case '/readyz': {
         const reasons = worker.notReady()
-        const slots = worker.status.map(({ slot, state, epoch, inputs }) => ({ slot, state, epoch, inputs }))
+        const slots = worker.status.map(({ slot, state, epoch, inputs, behind }) => ({
+          slot,
+          state,
+          epoch,
+          inputs,
+          behind,
+        }))
         return answer(response, reasons.length === 0 ? 200 : 503, { ready: reasons.length === 0, reasons, slots })
       }
       case '/metrics':

@@ -1,6 +1,7 @@
 /** What Prometheus is told of a worker. */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Clock } from '../../kernel/index.js'
+import type { StandbyLag } from '../slot/index.js'
 import type { CheckpointStatus } from './checkpoint-figures.js'
 import type { InputStatus, SlotStatus } from './slot-host.js'
 import type { SlotWorker } from './worker.js'
@@ -27,13 +28,33 @@ export function metricsOf(worker: Pick<SlotWorker, 'status'>, clock: Clock): Reg
       },
     })
   }
+  const perStatus = (
+    name: string,
+    help: string,
+    among: (status: SlotStatus) => boolean,
+    of: (status: SlotStatus) => number,
+  ): void =>
+    gauge(name, help, ['slot'], () =>
+      worker.status.filter(among).map(status => [{ slot: status.slot }, of(status)] as const),
+    )
   const perSlot = (name: string, help: string, of: (status: SlotStatus) => number): void =>
-    gauge(name, help, ['slot'], () => worker.status.map(status => [{ slot: status.slot }, of(status)]))
+    perStatus(name, help, ({ behind }) => behind === undefined, of)
+  const perStandby = (name: string, help: string, of: (behind: StandbyLag) => number): void =>
+    perStatus(
+      name,
+      help,
+      ({ behind }) => behind !== undefined,
+      ({ behind }) => of(behind!),
+    )
   perSlot('weir_slot_running', '1 while the slot runs', ({ state }) => (state === 'running' ? 1 : 0))
   perSlot('weir_slot_epoch', 'Last committed epoch', ({ epoch }) => epoch)
   for (const count of ['records', 'decisions', 'duplicates', 'conflicts', 'dead_letters', 'late'] as const) {
     perSlot(`weir_slot_${count}`, `${count} since the journal began`, ({ counts }) => counts[count] ?? 0)
   }
+  const behind = 'Epochs of a followed slot that have been read and not been folded'
+  perStandby('weir_standby_behind_epochs', behind, ({ epochs }) => epochs)
+  const age = 'Age of the last epoch that a standby has folded, beyond what the owner promises, in seconds'
+  perStandby('weir_standby_behind_seconds', age, ({ ms }) => ms / 1_000)
   const perInput = (name: string, help: string, of: (input: InputStatus) => number): void =>
     gauge(name, help, ['topic', 'partition'], () =>
       worker.status.flatMap(({ inputs }) =>

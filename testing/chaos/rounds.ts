@@ -20,7 +20,11 @@ export interface ChaosOptions {
   readonly perSecond: number
   readonly partitions: number
   readonly slots: number
+  /** For each slot. */
+  readonly standbys: number
   readonly seed: number
+  /** Of these alone; default all, in turn. */
+  readonly faults?: readonly FaultName[]
   readonly say: (line: string) => void
 }
 
@@ -76,6 +80,8 @@ class Run {
       '5s',
       '--checkpoints-journal',
       'keep',
+      '--standbys',
+      String(this.options.standbys),
     ]
     member.process = await startWorker(this.kafka.brokers, member.dataDir, member.port, { flags })
   }
@@ -91,7 +97,7 @@ class Run {
   }
 }
 
-type FaultName =
+export type FaultName =
   | 'kill'
   | 'kill the owner'
   | 'lose the disk'
@@ -175,11 +181,11 @@ const faults: Readonly<Record<FaultName, (run: Run) => Promise<void>>> = {
 
 async function runsSlots(member: Member): Promise<boolean> {
   const state = await readiness(member)
-  return state !== undefined && state.slots.length > 0
+  return state?.slots.some(slot => slot.state === 'running') === true
 }
 
 interface Readiness {
-  readonly slots: readonly { readonly inputs: readonly { readonly behind: number }[] }[]
+  readonly slots: readonly { readonly state: string; readonly inputs: readonly { readonly behind: number }[] }[]
 }
 
 /** undefined while nobody answers. */
@@ -229,7 +235,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
       eventMsPerSecond: (30 * dayMs) / (options.rounds * 12 + 60),
     })
     await load.start()
-    const names = Object.keys(faults) as FaultName[]
+    const names = options.faults ?? (Object.keys(faults) as FaultName[])
     for (let round = 1; round <= options.rounds; round++) {
       await wait(1_000 + run.below(3_000))
       // Each kind comes in turn, so that a short run meets all of them.
@@ -244,6 +250,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
       `${load.sent} transactions sent, ${load.errors} sends failed and were sent again; waiting for the last decision`,
     )
     await settled(run)
+    // Heartbeats would keep the console consumer waiting for more.
+    await Promise.all(members.map(member => member.process?.kill()))
     return { verdict: verify(await dump(kafka, folder)), sent: load.sent, ended: run.ended }
   } finally {
     await Promise.all(members.map(member => member.process?.kill()))
@@ -258,7 +266,7 @@ async function settled(run: Run): Promise<void> {
   for (let quiet = 0; quiet < 5; ) {
     await run.revive()
     const states = await Promise.all(run.members.map(readiness))
-    const slots = states.flatMap(state => state?.slots ?? [])
+    const slots = states.flatMap(state => state?.slots ?? []).filter(({ state }) => state === 'running')
     const idle = slots.length > 0 && slots.every(({ inputs }) => inputs.every(({ behind }) => behind === 0))
     quiet = idle ? quiet + 1 : 0
     if (performance.now() > until)

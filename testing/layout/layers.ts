@@ -55,6 +55,7 @@ export const entries: readonly RegExp[] = [
   /^benchmarks\/kafka\.ts$/,
   /^benchmarks\/kafka-log\.ts$/,
   /^benchmarks\/recovery\.ts$/,
+  /^benchmarks\/takeover\.ts$/,
   /^runners\/worker\/thread\.ts$/,
   /^runners\/checkpoints\/testing\/make-fixtures\.ts$/,
   /^testing\/simulation\/main\.ts$/,

@@ -30,6 +30,16 @@ export const exchangeKinds = [
   'rows held back',
 ] as const
 
+/** What only slots with standbys meet; `main` asserts each with `--standbys`. */
+export const standbyKinds = [
+  'standby follows',
+  'standby restarts',
+  'standby finds the log trimmed',
+  'standby restores a checkpoint',
+  'promotion after a crash',
+  'promotion of a live slot',
+] as const
+
 /** Everything that the simulation must have met; `main` asserts each. */
 export const faultKinds = [
   'commit refused',
@@ -70,9 +80,10 @@ export const oneSlotKinds: readonly FaultKind[] = [
   'start inside a trimmed journal',
   'store outside the trimmed log',
   'zombie finds its input trimmed',
+  'standby finds the log trimmed',
 ]
 
-export type FaultKind = (typeof faultKinds)[number] | (typeof exchangeKinds)[number]
+export type FaultKind = (typeof faultKinds)[number] | (typeof exchangeKinds)[number] | (typeof standbyKinds)[number]
 export type Point = CrashPoint | CheckpointPoint
 
 /** How often each crash point and each fault was hit. */

@@ -22,6 +22,9 @@ import type { Machine, Outcome, Owner } from './owner.js'
 import type { Random } from './random.js'
 import { app, topics } from './topology.js'
 
+/** An owner, or who follows one. */
+type Process = Pick<Owner, 'machine' | 'checkpoints'>
+
 export interface CheckpointParts {
   readonly slot: number
   readonly slots: number
@@ -113,23 +116,23 @@ export class FleetCheckpoints {
   }
 
   /** Something goes wrong, and checkpoints that are being made go on. @throws Difference */
-  async turn(owners: readonly Owner[], live: Owner | undefined): Promise<void> {
+  async turn(processes: readonly Process[], live: Machine | undefined): Promise<void> {
     const { config, hits } = this.#parts
     const chaos = this.#chaos
     if (chaos.fault(0.01)) chaos.beginOutage()
     if (chaos.fault(0.03)) {
       for (let objects = this.#random.between(1, 3); objects > 0; objects--) this.#vault.damage(this.#random, hits)
     }
-    for (const { machine } of owners) {
+    for (const { machine } of processes) {
       if (chaos.fault(0.01)) {
         hits.add('disk full')
         this.#full.set(machine, this.#random.between(1, 12))
       }
     }
-    for (const owner of owners) {
+    for (const process of processes) {
       // A zombie hangs: the owner overtakes it.
-      const slower = live !== undefined && owner !== live ? 0.1 : 1
-      if (this.#random.chance(config.advanceChance * slower)) await this.#advance(owner, false)
+      const slower = live !== undefined && process.machine !== live ? 0.1 : 1
+      if (this.#random.chance(config.advanceChance * slower)) await this.#advance(process, false)
     }
     const [difference] = this.#differences
     if (difference !== undefined) throw difference
@@ -141,7 +144,7 @@ export class FleetCheckpoints {
     return later && this.#random.chance(0.8) ? live : picked
   }
 
-  async #advance({ checkpoints }: Owner, duringRestore: boolean): Promise<void> {
+  async #advance({ checkpoints }: Process, duringRestore: boolean): Promise<void> {
     const { hits, config } = this.#parts
     const removed = hits.of('checkpoints removed')
     for (
@@ -202,7 +205,7 @@ export class FleetCheckpoints {
    * A slot says that what is left of the log and the checkpoints is not enough.
    * @throws Difference when it is
    */
-  async onRefused(error: WeirError, { checkpoints }: Owner): Promise<void> {
+  async onRefused(error: WeirError, { checkpoints }: Process): Promise<void> {
     const { disk, slot } = this.#parts
     const beganAt = checkpoints?.beganAt
     if (beganAt !== undefined && (await isReachable(disk, slot, beganAt)))

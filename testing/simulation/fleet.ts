@@ -1,13 +1,14 @@
 /**
  * What runs one slot: two machines with a state disk each, and at most two slot objects at a time, of which one owns the
- * slot (`live`: who fenced last).
+ * slot (`live`: who fenced last). Where slots are followed there is a third machine, and a standby that takes over at any moment:
+ * whether the owner is dead is nothing that it could know.
  *
  * What is checked as it runs: only the owner's step may commit; whoever is told SLOT_FENCED is not the owner; what ends
  * a slot is a crash, a fencing or a fault that was injected, nothing else.
  */
 import { assert, days, defined, isWeirError, millis } from '../../kernel/index.js'
-import { offset, type TopicPartition } from '../../log/index.js'
-import { type MemoryDisk, MemoryLog } from '../../log/memory/index.js'
+import type { TopicPartition } from '../../log/index.js'
+import type { MemoryDisk } from '../../log/memory/index.js'
 import { journalTopicOf, ownedPartitions } from '../../runners/slot/index.js'
 import { MemoryDisk as StateDisk } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
@@ -17,9 +18,19 @@ import type { FleetCheckpoints } from './checkpoint-fleet.js'
 import type { WorldConfig } from './config.js'
 import { Difference } from './difference.js'
 import { expiryClockOf } from './history.js'
-import { type Machine, type Outcome, type Owner, openOwner, outcomeOf } from './owner.js'
+import {
+  type Follower,
+  type Machine,
+  type Outcome,
+  type Owner,
+  openFollower,
+  openOwner,
+  outcomeOf,
+  type Surroundings,
+} from './owner.js'
 import type { Random } from './random.js'
 import { app } from './topology.js'
+import { Trimming } from './trimming.js'
 
 /** What all slots of a world share. */
 export interface Shared {
@@ -33,55 +44,60 @@ export interface Shared {
   readonly allDown: () => boolean
 }
 
+export interface FleetParts {
+  /** By what the owner's store reflects; undefined: not so. */
+  readonly trimming: Random | undefined
+  /** Undefined: there are no standbys. */
+  readonly following: Random | undefined
+  /** Undefined: nobody makes any. */
+  readonly checkpoints: FleetCheckpoints | undefined
+}
+
 export class Fleet {
   readonly slot: number
   readonly #shared: Shared
   readonly #random: Random
-  readonly #trimming: Random
-  readonly #trimChance: number
+  readonly #trimming: Trimming | undefined
   readonly #chaos: Chaos
   readonly #journal: TopicPartition
-  readonly #machines: readonly Machine[] = [
-    { number: 0, disk: new StateDisk(), busy: false },
-    { number: 1, disk: new StateDisk(), busy: false },
-  ]
+  readonly #machines: readonly Machine[]
   readonly #checkpoints: FleetCheckpoints | undefined
   readonly #owners: Owner[] = []
-  #live: Owner | undefined
-  /** Its state lies inside the log that is left; another's may not. undefined while nothing was trimmed. */
-  #holder: Machine | undefined
+  /** Nobody follows where there is none. */
+  readonly #following: Random | undefined
+  #follower: Follower | undefined
+  /** On it the committer was made that is not fenced. */
+  #live: Machine | undefined
   #takeoversLeft: number
 
-  /**
-   * @param trimming by what the owner's store reflects; undefined: not so
-   * @param checkpoints undefined: nobody makes any
-   */
-  constructor(
-    slot: number,
-    shared: Shared,
-    chaos: Chaos,
-    trimming: Random | undefined,
-    checkpoints: FleetCheckpoints | undefined,
-  ) {
+  constructor(slot: number, shared: Shared, chaos: Chaos, { trimming, following, checkpoints }: FleetParts) {
+    const machines = following === undefined ? 2 : 3
+    this.#machines = Array.from({ length: machines }, (_, number) => ({ number, disk: new StateDisk(), busy: false }))
+    this.#following = following
     this.slot = slot
     this.#shared = shared
     this.#random = shared.random
-    this.#trimming = trimming ?? shared.random
-    this.#trimChance = trimming?.pick([0, 0.05, 0.5]) ?? 0
     this.#chaos = chaos
     this.#checkpoints = checkpoints
     this.#journal = { topic: journalTopicOf(app), partition: slot }
+    // Where checkpoints are made, the log is trimmed behind them.
+    if (trimming !== undefined && checkpoints === undefined)
+      this.#trimming = new Trimming(trimming, shared.disk, this.#journal, shared.hits)
     this.#takeoversLeft = this.#random.below(4)
   }
 
   get isDown(): boolean {
-    return this.#owners.length === 0
+    return this.#owners.length === 0 && this.#follower === undefined
+  }
+
+  get #liveOwner(): Owner | undefined {
+    return this.#owners.find(owner => owner.machine === this.#live)
   }
 
   /** Its owner has read everything that there is for it. */
   get allProcessed(): boolean {
-    const live = this.#owners.find(owner => owner === this.#live && owner.suspended === undefined)
-    if (live === undefined) return false
+    const live = this.#liveOwner
+    if (live === undefined || live.suspended !== undefined) return false
     const { counts } = live.slot
     return (counts.get('records') ?? 0) + (counts.get('hop_records') ?? 0) === this.#recordsInLog()
   }
@@ -113,35 +129,53 @@ export class Fleet {
     this.#checkpoints?.calmDown()
     for (const owner of [...this.#owners]) {
       if (owner.suspended !== undefined) await this.#resume(owner)
-      else if (this.#live !== owner) await this.#step(owner)
+      else if (this.#live !== owner.machine) await this.#step(owner)
     }
   }
 
   /** The state at the end, written back and with everything that has expired removed; then the machine stops. */
   async stop(): Promise<StateDisk> {
-    const owner = this.#owners.find(candidate => candidate === this.#live) ?? (await this.#start())
+    const owner = this.#liveOwner ?? (await this.#start())
     assert(owner !== undefined, 'a slot starts when nothing goes wrong')
     for (const other of [...this.#owners]) if (other !== owner) await this.#end(other, false)
-    await this.#closeSwept(owner)
+    await owner.slot.close()
+    await this.#sweep(owner)
     return owner.machine.disk
   }
 
-  /** Every committed epoch once more, on an empty store and with nothing going wrong. */
-  async rebuild(): Promise<StateDisk> {
-    const machine = { number: 2, disk: new StateDisk(), busy: false }
-    const owner = await this.#open(machine, 'alone')
-    await owner.slot.start()
-    await this.#closeSwept(owner)
+  /** The state of who has followed until the very end. Behind `stop`. */
+  async stopFollower(): Promise<StateDisk | undefined> {
+    if (this.#following === undefined) return undefined
+    const follower = this.#follower ?? (await this.#follow())
+    assert(follower !== undefined, 'a standby starts when nothing goes wrong')
+    const { standby, machine } = follower
+    for (let idle = 0; idle < 3; ) idle = (await standby.step()) === 0 ? idle + 1 : 0
+    if (!(await standby.isLast())) throw new Difference('a standby does not follow to the end')
+    await standby.close()
+    await this.#sweep(follower)
     return machine.disk
+  }
+
+  /** Every committed epoch once more, and none besides, on an empty store and with nothing going wrong. */
+  async rebuild(): Promise<StateDisk> {
+    return await this.#closedOn({ number: this.#machines.length, disk: new StateDisk(), busy: false }, 'alone')
   }
 
   /** The same by a machine that has nothing but the checkpoints; undefined where nobody made any. */
   async restore(): Promise<StateDisk | undefined> {
     if (this.#checkpoints === undefined) return undefined
-    const machine = { number: 3, disk: new StateDisk(), busy: false }
-    const owner = await this.#open(machine)
+    return await this.#closedOn({ number: this.#machines.length + 1, disk: new StateDisk(), busy: false }, 'as ever')
+  }
+
+  /** What a slot without heartbeats comes to, which adds no epoch. */
+  async #closedOn(machine: Machine, how: 'alone' | 'as ever'): Promise<StateDisk> {
+    const { config } = this.#shared
+    const limits = { ...config.limits, heartbeatMs: millis(Number.POSITIVE_INFINITY) }
+    const shared = { ...this.#shared, config: { ...config, limits } }
+    const owner = await openOwner(machine, { ...this.#surroundings(how), shared })
     await owner.slot.start()
-    await this.#closeSwept(owner)
+    await owner.slot.close()
+    await this.#sweep(owner)
     return machine.disk
   }
 
@@ -149,8 +183,7 @@ export class Fleet {
    * What has expired goes sooner or later, and by whole days; here at once, at the end of the clock's day, so that two
    * states can be compared.
    */
-  async #closeSwept({ slot, store, checkpoints }: Owner): Promise<void> {
-    await slot.close()
+  async #sweep({ store, checkpoints }: Pick<Owner, 'store' | 'checkpoints'>): Promise<void> {
     this.#untrim()
     store.setExpiryClock((Math.floor((await expiryClockOf(this.#disk, this.slot)) / days(1)) + 1) * days(1))
     await store.sweep(Number.MAX_SAFE_INTEGER)
@@ -168,18 +201,20 @@ export class Fleet {
   /** One thing happens. */
   async turn(): Promise<void> {
     const random = this.#random
+    if (this.#following?.chance(0.4)) return await this.#followerTurn(this.#following)
     if (this.#owners.length === 0) {
       await this.#start()
       return
     }
     if (random.chance(0.1)) this.#shared.clock.advance(millis(random.pick([1, 700, 61_000])))
     if (this.#disk.delayedCommits > 0 && random.chance(0.2)) this.#settleDelayed()
-    await this.#checkpoints?.turn(this.#owners, this.#live)
+    const processes = this.#follower === undefined ? this.#owners : [...this.#owners, this.#follower]
+    await this.#checkpoints?.turn(processes, this.#live)
     await this.#reap()
     if (this.#owners.length === 0) return
-    if (this.#checkpoints === undefined && this.#trimming.chance(this.#trimChance)) await this.#trim()
+    await this.#trimming?.turn(this.#liveOwner)
     const picked = random.pick(this.#owners)
-    const owner = this.#checkpoints?.insteadOf(picked, this.#live) ?? picked
+    const owner = this.#checkpoints?.insteadOf(picked, this.#liveOwner) ?? picked
     if (owner.suspended !== undefined) {
       if (random.chance(0.3)) await this.#resume(owner)
     } else if (this.#owners.length === 1 && this.#takeoversLeft > 0 && this.#chaos.chance(0.1)) {
@@ -193,7 +228,7 @@ export class Fleet {
 
   async #start(): Promise<Owner | undefined> {
     const machine = this.#random.pick(this.#machines.filter(candidate => !candidate.busy))
-    if (machine.disk.entries > 0 && machine !== this.#holder && this.#chaos.chance(0.1)) {
+    if (machine.disk.entries > 0 && machine !== this.#trimming?.holder && this.#chaos.chance(0.1)) {
       if (this.#checkpoints === undefined) machine.disk = new StateDisk()
       else await this.#checkpoints.loseDisk(machine)
       this.#hits.add('state wiped')
@@ -212,7 +247,7 @@ export class Fleet {
     }
     this.#owners.push(owner)
     if (this.#disk.topics.range(this.#journal).earliest > 0n) this.#hits.add('start inside a trimmed journal')
-    await this.#settle(owner, await outcomeOf(owner, owner.start()), 'start')
+    await this.#settle(owner, await outcomeOf(owner, started(owner)), 'start')
     await this.#reap()
     return this.#owners.includes(owner) ? owner : undefined
   }
@@ -226,7 +261,7 @@ export class Fleet {
       machine.disk.crash(machine.disk.unsynced)
       return { kind: 'threw', error }
     }
-    const outcome = await outcomeOf(owner, owner.start())
+    const outcome = await outcomeOf(owner, started(owner))
     await owner.checkpoints?.end('killed')
     machine.disk.crash(machine.disk.unsynced)
     return outcome
@@ -237,44 +272,123 @@ export class Fleet {
     for (const owner of this.#owners.filter(({ checkpoints }) => checkpoints?.isDead)) await this.#end(owner, true)
   }
 
-  #open(machine: Machine, how: 'alone' | 'as ever' = 'as ever'): Promise<Owner> {
+  #open(machine: Machine): Promise<Owner> {
+    return openOwner(machine, this.#surroundings('as ever'))
+  }
+
+  #surroundings(how: 'alone' | 'as ever'): Surroundings {
     const checkpoints = how === 'alone' ? undefined : this.#checkpoints
-    return openOwner(machine, {
+    return {
       slot: this.slot,
       shared: this.#shared,
       chaos: this.#chaos,
-      checkpointsOn: async (backend, isLive) =>
+      checkpointsOn: async (machine, backend) =>
         await checkpoints?.open(machine, backend, {
-          isLive,
+          isLive: () => this.#live === machine,
           others: () => this.#owners.filter(other => other.machine !== machine),
         }),
-      isLive: owner => this.#live === owner,
-      onFence: (owner, fault) => this.#onFence(owner, fault),
-    })
+      onFence: (machine, fault) => this.#onFence(machine, fault),
+    }
   }
 
-  #onFence(owner: Owner, fault: 'none' | 'refused' | 'indefinite'): void {
+  /** Something happens to the standby, or it takes over: from an owner that is dead, hangs, or does nothing wrong. */
+  async #followerTurn(random: Random): Promise<void> {
+    const follower = this.#follower
+    if (follower === undefined) {
+      if (random.chance(0.5)) await this.#follow()
+    } else if (
+      random.chance(0.1) &&
+      this.#owners.length < 2 &&
+      (this.#owners.length === 0 || this.#chaos.chance(0.5))
+    ) {
+      this.#hits.add(this.#owners.length === 0 ? 'promotion after a crash' : 'promotion of a live slot')
+      await this.#promote(follower)
+    } else if (this.#chaos.chance(0.05)) {
+      const outcome = await outcomeOf(follower, follower.standby.close())
+      if (outcome.kind === 'threw') return await this.#lostFollower(follower, outcome.error)
+      await follower.checkpoints?.end('closed')
+      await follower.store.close()
+      await this.#free(follower, false)
+      this.#follower = undefined
+      this.#hits.add('standby restarts')
+    } else {
+      const earliest = this.#earliest()
+      const outcome = await outcomeOf(follower, follower.standby.step())
+      if (outcome.kind === 'threw') await this.#lostFollower(follower, outcome.error, earliest)
+      else if (follower.standby.caughtUp) this.#hits.add('standby follows')
+    }
+    await this.#reap()
+  }
+
+  async #promote(follower: Follower): Promise<void> {
+    this.#follower = undefined
+    const { standby, ...rest } = follower
+    const owner: Owner = { ...rest, slot: standby.slot }
+    this.#owners.push(owner)
+    const taking = async (): Promise<void> => {
+      if (standby.epoch === 0) await owner.checkBeginning()
+      await standby.takeOver()
+    }
+    await this.#settle(owner, await outcomeOf(owner, taking()), 'start')
+  }
+
+  async #follow(): Promise<Follower | undefined> {
+    const machine = this.#machines.find(candidate => !candidate.busy)
+    if (machine === undefined) return undefined
+    machine.busy = true
+    let follower: Follower
+    try {
+      follower = await openFollower(machine, this.#surroundings('as ever'))
+    } catch (error) {
+      if (!isWeirError(error, 'BACKEND_FAILED')) throw error
+      machine.disk.crash(machine.disk.unsynced)
+      machine.busy = false
+      return undefined
+    }
+    this.#follower = follower
+    const earliest = this.#earliest()
+    const restored = this.#hits.of('restored to an empty disk') + this.#hits.of('restored over a store')
+    const outcome = await outcomeOf(follower, follower.standby.start())
+    if (this.#hits.of('restored to an empty disk') + this.#hits.of('restored over a store') > restored)
+      this.#hits.add('standby restores a checkpoint')
+    if (outcome.kind === 'threw') await this.#lostFollower(follower, outcome.error, earliest)
+    return this.#follower
+  }
+
+  /** What is left of all that the slot reads. */
+  #earliest(): string {
+    return [this.#journal, ...this.#inputs()].map(at => this.#disk.topics.range(at).earliest).join(' ')
+  }
+
+  /**
+   * By a crash, by a fault that was injected, or because what it should have read is trimmed.
+   * @param earliest what was left when it began what it did not get through
+   */
+  async #lostFollower(follower: Follower, error: unknown, earliest = this.#earliest()): Promise<void> {
+    this.#follower = undefined
+    if (!(error instanceof SimulatedCrash)) await follower.checkpoints?.end('closed')
+    await this.#free(follower, true)
+    if (error instanceof SimulatedCrash || isWeirError(error, 'BACKEND_FAILED')) return
+    if (isWeirError(error, 'CHECKPOINT_STORE_FAILED') && this.#checkpoints !== undefined) {
+      this.#hits.add('start without checkpoint store')
+      return
+    }
+    const isRefused = isWeirError(error, 'HISTORY_TRIMMED')
+    if (!isRefused && !isWeirError(error, 'OFFSET_OUT_OF_RANGE')) throw error
+    if (this.#checkpoints === undefined && this.#trimming?.holder === undefined) throw error
+    this.#hits.add('standby finds the log trimmed')
+    // A start tells what it is; a step only that something is gone.
+    if (!isRefused) return
+    this.#trimming?.restore(follower.machine)
+    // An owner goes on trimming while this one restores: another try finds a newer checkpoint.
+    if (earliest === this.#earliest()) await this.#checkpoints?.onRefused(error, follower)
+  }
+
+  #onFence(machine: Machine, fault: 'none' | 'refused' | 'indefinite'): void {
+    if (this.#follower?.machine === machine) throw new Difference('a standby fences')
     if (this.#disk.delayedCommits > 0 && this.#random.chance(0.5)) this.#settleDelayed()
     else if (this.#disk.delayedCommits > 0 && fault !== 'refused') this.#hits.add('delayed commit dropped')
-    if (fault !== 'refused') this.#live = fault === 'none' ? owner : undefined
-  }
-
-  /** The owner trims inputs and journal anywhere below what its store reflects, once that survives a crash. */
-  async #trim(): Promise<void> {
-    const owner = this.#owners.find(candidate => candidate === this.#live && candidate.suspended === undefined)
-    const reflected = owner?.slot.reflected
-    if (owner === undefined || reflected === undefined) return
-    await owner.syncState()
-    this.#holder = owner.machine
-    await this.#trimBelow(this.#journal, reflected.journal)
-    for (const at of reflected.positions) await this.#trimBelow(at, BigInt(at.offset))
-    this.#hits.add('log trimmed')
-  }
-
-  async #trimBelow(at: TopicPartition, bound: bigint): Promise<void> {
-    const { earliest } = this.#disk.topics.range(at)
-    const to = this.#trimming.chance(0.5) ? Number(bound) : this.#trimming.between(Number(earliest), Number(bound))
-    await new MemoryLog(this.#disk).trim({ ...at, offset: offset(to) })
+    if (fault !== 'refused') this.#live = fault === 'none' ? machine : undefined
   }
 
   #settleDelayed(): void {
@@ -323,19 +437,20 @@ export class Fleet {
 
   async #settle(owner: Owner, outcome: Outcome, during: 'start' | 'step' | 'close'): Promise<void> {
     if (outcome.kind === 'done') {
-      if (outcome.committed && this.#live !== owner) throw new Difference('a fenced slot committed')
+      if (outcome.committed && this.#live !== owner.machine) throw new Difference('a fenced slot committed')
       return
     }
     const { error } = outcome
     if (!(error instanceof SimulatedCrash)) await owner.checkpoints?.end('closed')
     if (isWeirError(error, 'SLOT_FENCED')) {
-      if (this.#live === owner) throw new Difference('the owner was told that it is fenced')
+      if (this.#live === owner.machine) throw new Difference('the owner was told that it is fenced')
       this.#hits.add('zombie fenced')
     } else if (isWeirError(error, 'HISTORY_TRIMMED')) {
       await this.#end(owner, true)
       if (this.#checkpoints !== undefined) return this.#checkpoints.onRefused(error, owner)
-      return this.#restoreFromHolder(owner.machine)
-    } else if (isWeirError(error, 'OFFSET_OUT_OF_RANGE') && this.#live !== owner) {
+      if (this.#trimming === undefined) throw error
+      return this.#trimming.restore(owner.machine)
+    } else if (isWeirError(error, 'OFFSET_OUT_OF_RANGE') && this.#live !== owner.machine) {
       this.#hits.add('zombie finds its input trimmed')
     } else if (isWeirError(error, 'CHECKPOINT_STORE_FAILED') && this.#checkpoints !== undefined) {
       this.#hits.add('start without checkpoint store')
@@ -349,26 +464,11 @@ export class Fleet {
     await this.#end(owner, true)
   }
 
-  /** Its state was older than what is left of the log, or wiped: it gets a copy of the state that the log was trimmed by. */
-  #restoreFromHolder(machine: Machine): void {
-    const holder = this.#holder
-    if (holder === undefined || holder === machine) throw new Difference('the log was trimmed above its own state')
-    this.#hits.add('store outside the trimmed log')
-    machine.disk = holder.disk.copy()
-  }
-
   /** The process is gone, and with a crash some of what it had not synced. */
   async #end(owner: Owner, crashed: boolean): Promise<void> {
-    const { disk } = owner.machine
-    const how = crashed ? 'killed' : 'closed'
-    await owner.checkpoints?.end(how)
-    await this.#checkpoints?.afterEnd(owner.machine, how)
-    const keep = crashed ? this.#random.between(0, disk.unsynced) : disk.unsynced
-    if (keep < disk.unsynced) this.#hits.add('state batches lost')
-    disk.crash(keep)
-    owner.machine.busy = false
+    await this.#free(owner, crashed)
     this.#owners.splice(this.#owners.indexOf(owner), 1)
-    if (this.#live === owner) this.#live = undefined
+    if (this.#live === owner.machine) this.#live = undefined
     if (crashed && this.#shared.allDown() && this.#disk.unsyncedWrites > 0 && this.#chaos.chance(0.3)) {
       // What was under way is gone with it: it may rest on what is lost.
       this.#disk.abortDelayed()
@@ -376,4 +476,20 @@ export class Fleet {
       this.#hits.add('log tail lost')
     }
   }
+
+  async #free({ machine, checkpoints }: Pick<Owner, 'machine' | 'checkpoints'>, crashed: boolean): Promise<void> {
+    const { disk } = machine
+    const how = crashed ? 'killed' : 'closed'
+    await checkpoints?.end(how)
+    await this.#checkpoints?.afterEnd(machine, how)
+    const keep = crashed ? this.#random.between(0, disk.unsynced) : disk.unsynced
+    if (keep < disk.unsynced) this.#hits.add('state batches lost')
+    disk.crash(keep)
+    machine.busy = false
+  }
+}
+
+async function started({ checkBeginning, slot }: Owner): Promise<void> {
+  await checkBeginning()
+  await slot.start()
 }

@@ -1,7 +1,13 @@
 /** A slot object on a machine: the real slot and the real store, over a log and a backend that fail. */
-import { defined } from '../../kernel/index.js'
 import { MemoryLog } from '../../log/memory/index.js'
-import { checkBeginning, genesisOf, Slot, type StepResult } from '../../runners/slot/index.js'
+import {
+  checkBeginning,
+  genesisOf,
+  Slot,
+  type SlotOptions,
+  Standby,
+  type StepResult,
+} from '../../runners/slot/index.js'
 import { type StateBackend, type MemoryDisk as StateDisk, StateStore } from '../../state/index.js'
 import type { Chaos } from './chaos.js'
 import { restorePoints } from './checkpoint-kinds.js'
@@ -24,7 +30,7 @@ export interface Owner {
   readonly slot: Slot
   readonly checkpoints: OwnerCheckpoints | undefined
   /** Fails where the journal was lost. */
-  readonly start: () => Promise<void>
+  readonly checkBeginning: () => Promise<void>
   /** What was written back survives a crash. */
   readonly syncState: () => Promise<void>
   /** A step that the gate holds up. */
@@ -35,19 +41,23 @@ export type Outcome =
   | { readonly kind: 'done'; readonly committed: boolean }
   | { readonly kind: 'threw'; readonly error: unknown }
 
-/** Of a start, a step or a close; or the death of who does it. */
-export async function outcomeOf(
-  owner: Pick<Owner, 'checkpoints'>,
-  work: Promise<StepResult> | Promise<void>,
-): Promise<Outcome> {
-  const { checkpoints } = owner
+/** Follows a slot on a machine; as an owner once it has taken over. */
+export interface Follower extends Omit<Owner, 'slot'> {
+  readonly standby: Standby
+}
+
+type Work = Promise<StepResult | Slot | number | undefined> | Promise<void>
+
+/** Of a start, a step, a take-over or a close; or the death of who does it. */
+export async function outcomeOf({ checkpoints }: Pick<Owner, 'checkpoints'>, work: Work): Promise<Outcome> {
   if (checkpoints === undefined) return await ended(work)
   return await Promise.race([ended(work), checkpoints.died.then(error => ({ kind: 'threw', error }) as const)])
 }
 
-async function ended(work: Promise<StepResult> | Promise<void>): Promise<Outcome> {
+async function ended(work: Work): Promise<Outcome> {
   try {
-    return { kind: 'done', committed: (await work)?.kind === 'committed' }
+    const done = await work
+    return { kind: 'done', committed: typeof done === 'object' && 'kind' in done && done.kind === 'committed' }
   } catch (error) {
     return { kind: 'threw', error }
   }
@@ -57,23 +67,35 @@ export interface Surroundings {
   readonly slot: number
   readonly shared: Shared
   readonly chaos: Chaos
-  /** Undefined where nobody makes any. @param isLive this slot object owns the slot */
-  readonly checkpointsOn: (backend: StateBackend, isLive: () => boolean) => Promise<OwnerCheckpoints | undefined>
-  readonly isLive: (owner: Owner) => boolean
+  /** Undefined where nobody makes any. */
+  readonly checkpointsOn: (machine: Machine, backend: StateBackend) => Promise<OwnerCheckpoints | undefined>
   /** It asks for a committer: with `none` it owns the slot from now on, with `indefinite` nobody does. */
-  readonly onFence: (owner: Owner, fault: 'none' | 'refused' | 'indefinite') => void
+  readonly onFence: (machine: Machine, fault: 'none' | 'refused' | 'indefinite') => void
 }
 
 /** @throws WeirError BACKEND_FAILED when a fault keeps the state from being read */
 export async function openOwner(machine: Machine, around: Surroundings): Promise<Owner> {
+  const { options, ...rest } = await open(machine, around)
+  return { ...rest, slot: new Slot(options) }
+}
+
+/** @throws WeirError BACKEND_FAILED when a fault keeps the state from being read */
+export async function openFollower(machine: Machine, around: Surroundings): Promise<Follower> {
+  const { options, ...rest } = await open(machine, around)
+  return { ...rest, standby: new Standby(options) }
+}
+
+async function open(
+  machine: Machine,
+  around: Surroundings,
+): Promise<Omit<Owner, 'slot'> & { readonly options: SlotOptions }> {
   const { slot: number, shared, chaos } = around
   const { disk, clock, plan, hits } = shared
   const { limits, keyGroups, cacheBytesMax, syncState } = shared.config
   const gate = new Gate()
-  const faults = chaos.logFaults(fault => around.onFence(defined(owner, 'who asks for a committer'), fault))
+  const faults = chaos.logFaults(fault => around.onFence(machine, fault))
   const disks = machine.disk.open()
-  let owner: Owner | undefined
-  const checkpoints = await around.checkpointsOn(disks, () => owner !== undefined && around.isLive(owner))
+  const checkpoints = await around.checkpointsOn(machine, disks)
   const backend = new FaultyBackend(checkpoints?.backend ?? disks, chaos)
   let store: StateStore
   try {
@@ -85,7 +107,7 @@ export async function openOwner(machine: Machine, around: Surroundings): Promise
   }
   if (checkpoints !== undefined) checkpoints.beganAt = store.reflects?.resume?.offset
   const log = gatedLog(new MemoryLog(disk, { clock, faults }), gate)
-  const slot = new Slot({
+  const options: SlotOptions = {
     plan,
     slot: number,
     log,
@@ -106,22 +128,18 @@ export async function openOwner(machine: Machine, around: Surroundings): Promise
       if (restorePoints.includes(point)) checkpoints?.crashAt(point)
       else chaos.crashAt(point)
     },
-  })
-  owner = {
+  }
+  const catalogue = checkpoints && { catalogue: checkpoints.catalogue }
+  return {
     machine,
     gate,
     store,
-    slot,
+    options,
     checkpoints,
-    start: async () => {
-      const catalogue = checkpoints && { catalogue: checkpoints.catalogue }
-      await checkBeginning({ plan, slot: number, log, store, ...catalogue, outputs: topics.decisions })
-      await slot.start()
-    },
+    checkBeginning: () => checkBeginning({ plan, slot: number, log, store, ...catalogue, outputs: topics.decisions }),
     syncState: () => disks.write(disks.batch(), { sync: true }),
     suspended: undefined,
   }
-  return owner
 }
 
 const partsOf = ({ catalogue, checkpointer }: OwnerCheckpoints) => ({ catalogue, checkpointer })

@@ -14,7 +14,7 @@ import type { Plan } from '../../topology/index.js'
 import { ManualClock } from '../driver/index.js'
 import { Chaos, type Hits } from './chaos.js'
 import { FleetCheckpoints } from './checkpoint-fleet.js'
-import { drawConfig, type WorldConfig } from './config.js'
+import { drawConfig, type WorldConfig, withHeartbeats } from './config.js'
 import { Difference } from './difference.js'
 import { Fleet } from './fleet.js'
 import { InputGenerator, type Shipment, startMs } from './input.js'
@@ -36,8 +36,9 @@ export class World {
   readonly #directory: string | undefined
   #turns = 0
 
-  constructor(random: Random, hits: Hits, slots = 1) {
-    this.config = drawConfig(random.fork('config'), slots)
+  constructor(random: Random, hits: Hits, slots = 1, standbys = 0) {
+    const drawn = drawConfig(random.fork('config'), slots)
+    this.config = standbys === 0 ? drawn : withHeartbeats(drawn, random.fork('heartbeats'))
     this.#random = random.fork('world')
     this.disk = new MemoryDisk({ markers: this.config.markers })
     const { partitions, outputPartitions, sizes } = this.config
@@ -78,8 +79,11 @@ export class World {
           random: of('checkpoints'),
           directory: join(spools!, String(slot)),
         })
-      const trimming = slots === 1 ? random.fork('trimming') : undefined
-      return new Fleet(slot, shared, new Chaos(of('chaos'), hits), trimming, kept)
+      return new Fleet(slot, shared, new Chaos(of('chaos'), hits), {
+        trimming: slots === 1 ? random.fork('trimming') : undefined,
+        following: standbys === 0 ? undefined : random.fork(`following ${slot}`),
+        checkpoints: kept,
+      })
     })
   }
 

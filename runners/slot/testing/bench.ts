@@ -14,7 +14,7 @@ import {
 } from '../../../state/index.js'
 import { compile, json, toJson, topology } from '../../../topology/index.js'
 import type { EpochRecord, GenesisRecord } from '../journal.js'
-import type { SlotLimits } from '../options.js'
+import type { SlotLimits, SlotOptions } from '../options.js'
 import { Slot } from '../slot.js'
 
 interface Counted {
@@ -66,7 +66,8 @@ export const journal = { topic: 'weir.counting.epochs', partition: 0 }
 export class Bench {
   readonly disk: MemoryDisk
   readonly partitions: number
-  readonly clock = { nowMs: () => 1_000, sleep: async () => {} }
+  nowMs = 1_000
+  readonly clock = { nowMs: () => this.nowMs, sleep: async () => {} }
   readonly log: MemoryLog
 
   constructor(partitions = 1, disk?: MemoryDisk) {
@@ -83,13 +84,17 @@ export class Bench {
     await this.log.append([{ topic: 'in', partition, records }])
   }
 
-  async slot(
+  async slot(...given: Parameters<Bench['options']>): Promise<Slot> {
+    return new Slot(await this.options(...given))
+  }
+
+  async options(
     faults: Partial<Faults> = {},
     limits: Partial<SlotLimits> = {},
     state = new StateDisk(),
     log: Log = new MemoryLog(this.disk, { clock: this.clock, faults: { ...noFaults, ...faults } }),
     kept?: KeptCheckpoints,
-  ): Promise<Slot> {
+  ): Promise<SlotOptions> {
     const backend = state.open()
     const spool =
       kept && (await DeltaSpool.open({ directory: kept.spoolDirectory, onDropped: reason => kept.told.push(reason) }))
@@ -110,7 +115,7 @@ export class Bench {
         }),
       }
     if (kept && checkpoints) Object.assign(kept, { checkpointer: checkpoints.checkpointer, spool })
-    return new Slot({
+    return {
       ...(checkpoints && { checkpoints, onEvent: event => kept.told.push(event.kind) }),
       plan: counting(),
       slot: 0,
@@ -132,7 +137,7 @@ export class Bench {
         encode: ({ code, key, value }) => ({ key, value, headers: [{ name: 'code', value: Buffer.from(code) }] }),
       },
       syncState: true,
-    })
+    }
   }
 
   async started(faults: Partial<Faults> = {}, limits: Partial<SlotLimits> = {}): Promise<Slot> {
