@@ -79,6 +79,11 @@ export const errorTable = {
     'never',
     'restore a checkpoint or a backup of the data directory; what came before was trimmed and cannot be folded again',
   ),
+  PLAN_CLOSED: entry(
+    'external',
+    'backoff',
+    'nothing: workers go on with the next plan as soon as there is one; weir rescale begins it',
+  ),
   FINGERPRINT_MISMATCH: entry('user', 'never', 'drain the old topology first, or replay under an explicit flag'),
   SLOT_FENCED: entry('external', 'restart', 'another owner has taken this slot; nothing to do'),
   COMMIT_INDEFINITE: entry('external', 'restart', 'nothing: the slot recovers from the committed position (I5)'),

@@ -54,6 +54,11 @@ export class Clocks {
     }
   }
 
+  /** As they are. */
+  now(): readonly PartitionClock[] {
+    return this.after(new Map(), 0, Number.POSITIVE_INFINITY)
+  }
+
   /**
    * The clocks after an epoch that read up to these event times. Watermarks and idleness stay as they are until `restore`;
    * only when a partition was last heard is noted at once.

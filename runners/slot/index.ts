@@ -1,12 +1,20 @@
 export type { DeadLetterFormat, SinkWriter, StampOf } from './egress.js'
 export type { DeadLetter } from './intake.js'
 export {
+  type Closing,
+  closingOf,
   type EpochRecord,
+  encodeJournalRecord,
+  type GenesisFrom,
   type GenesisRecord,
+  type JournalRecord,
   journalTopicOf,
+  type LaterGenesis,
+  type PartitionClock,
   type PartitionOffset,
+  planOf,
 } from './journal.js'
-export { firstLink } from './journal-reader.js'
+export { firstLink, lastLink } from './journal-reader.js'
 export type { SlotState } from './lifecycle.js'
 export {
   type CommittedEpoch,

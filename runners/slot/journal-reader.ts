@@ -3,9 +3,9 @@
  *
  * Invariant: of two records that are handed out one after the other, the second names the hash of the first.
  */
-import { sha256Hex } from '../../kernel/index.js'
+import { defined, sha256Hex } from '../../kernel/index.js'
 import type { Log, Offset, TopicPartition } from '../../log/index.js'
-import { epochOf, type JournalRecord, journalCorrupt, parseJournalRecord } from './journal.js'
+import { epochOf, type JournalRecord, journalCorrupt, parseJournalRecord, planOf } from './journal.js'
 import { pollExpected } from './poll.js'
 
 /** A record of the journal. */
@@ -31,8 +31,33 @@ export async function* readChain(log: Log, journal: TopicPartition, from: Offset
 /** The oldest record that is left. */
 export async function firstLink(log: Log, journal: TopicPartition): Promise<Link | undefined> {
   const { earliest } = await log.range(journal)
-  for await (const link of read(log, journal, earliest, 1)) return link
+  return await linkFrom(log, journal, earliest)
+}
+
+async function linkFrom(log: Log, journal: TopicPartition, from: Offset): Promise<Link | undefined> {
+  for await (const link of read(log, journal, from, 1)) return link
   return undefined
+}
+
+/** The oldest record that is left of this plan: its genesis, unless that was trimmed. undefined: the plan has not begun. */
+export async function firstOfPlan(log: Log, journal: TopicPartition, plan: number): Promise<Link | undefined> {
+  let found = await lastLink(log, journal)
+  if (found === undefined || planOf(found.record) < plan) return undefined
+  const first = await firstLink(log, journal)
+  if (first === undefined || planOf(first.record) >= plan) return first
+  // Plans follow one another: `found` is the first record from `to` on; below `from` all are of older plans.
+  let from = (first.at + 1n) as Offset
+  let to = found.at
+  while (from < to) {
+    const middle = ((from + to) / 2n) as Offset
+    const link = defined(await linkFrom(log, journal, middle), 'a record before the last')
+    if (planOf(link.record) < plan) from = (link.at + 1n) as Offset
+    else {
+      to = middle
+      found = link
+    }
+  }
+  return found
 }
 
 /** The newest record: scans back past what holds none, as transaction markers and aborted records. */
@@ -50,8 +75,8 @@ export async function lastLink(log: Log, journal: TopicPartition): Promise<Link 
 export async function linkAt(log: Log, journal: TopicPartition, at: Offset): Promise<Link | undefined> {
   const { earliest, latest } = await log.range(journal)
   if (at < earliest || at >= latest) return undefined
-  for await (const link of read(log, journal, at, 1)) return link.at === at ? link : undefined
-  return undefined
+  const link = await linkFrom(log, journal, at)
+  return link?.at === at ? link : undefined
 }
 
 async function* read(log: Log, journal: TopicPartition, from: Offset, recordsMax: number): AsyncGenerator<Link, void> {
@@ -73,7 +98,7 @@ async function* read(log: Log, journal: TopicPartition, from: Offset, recordsMax
 }
 
 function checkFollows({ record }: Link, before: Link): void {
-  if (record.kind === 'genesis') throw journalCorrupt('a second genesis record')
+  if (record.kind === 'genesis') throw journalCorrupt('a genesis record inside a plan')
   const due = epochOf(before.record) + 1
   if (record.epoch !== due) throw journalCorrupt(`epoch ${record.epoch} where ${due} was due`)
   if (record.previous !== before.hash) {

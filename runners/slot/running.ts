@@ -9,8 +9,9 @@ import type { SinkWriter } from './egress.js'
 import type { HeldReader } from './held-reader.js'
 import type { HopWriter } from './hops.js'
 import {
-  type EpochRecord,
-  type EpochRecordV1,
+  type AnyEpochRecord,
+  type Closing,
+  closingOf,
   encodeJournalRecord,
   type GenesisRecord,
   type PartitionOffset,
@@ -28,6 +29,8 @@ export interface Folding {
   readonly deadLetterPartitions: number
   readonly genesis: GenesisRecord
   generation: number
+  /** The plan ends: inputs are held. */
+  closes: Closing | undefined
   epoch: number
   hash: string
   /** Of the last record, when a chain can be picked up from it. */
@@ -63,11 +66,12 @@ export const partitionKey = (at: { readonly topic: string; readonly partition: n
 export function advance(
   running: Folding,
   { plan, store }: SlotOptions,
-  record: EpochRecord | EpochRecordV1,
+  record: AnyEpochRecord,
   hash: string,
   at: Offset | undefined,
 ): void {
   running.epoch = record.epoch
+  running.closes = closingOf(record)
   running.hash = hash
   running.journalAt = record.v === 1 ? undefined : at
   running.clocks.restore(record.clocks)

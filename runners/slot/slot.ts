@@ -13,14 +13,16 @@
  * Calls must not overlap: one `step` at a time. `inspect` alone may be called at any time.
  */
 import { assert, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
-import { type LogReader, offset } from '../../log/index.js'
+import { type LogReader, offset, type TopicPartition } from '../../log/index.js'
 import { readAt } from '../../operators/index.js'
 import type { InspectOptions, KeyInspection } from '../../state/index.js'
 import { advancedStages, expiryOf } from './clocks.js'
+import { finiteOrNull, hasDrained, inFlight, markOf } from './closing.js'
 import { deadLetterAppends, hashOutputs } from './egress.js'
 import { Inspections } from './inspections.js'
 import { type DeadLetter, type EpochInput, type Exclusions, RangeReaders, readEpoch, rereadEpoch } from './intake.js'
 import {
+  type Closing,
   type EpochRecord,
   encodeJournalRecord,
   type InputRange,
@@ -130,6 +132,40 @@ export class Slot {
     }
   }
 
+  /** Whether the journal says that the plan ends. */
+  get closing(): Closing | undefined {
+    return this.#running?.closes
+  }
+
+  /**
+   * Says in the journal that the plan ends, that it is closed, or, with null, that it goes on after all (closing.ts). Recovers
+   * by itself from a failed commit: `closing` then tells whether it has been said.
+   * @throws WeirError as `step`
+   */
+  async mark(closes: Closing | null): Promise<void> {
+    assert(this.#lifecycle.state === 'running', `mark of a slot that is ${this.#lifecycle.state}`)
+    const running = defined(this.#running, 'running slot')
+    assert(running.closes?.last !== true, 'nothing follows in a plan that is closed')
+    const record = markOf(running, this.#options, closes)
+    const { bytes, hash } = encodeJournalRecord(record)
+    try {
+      const [at] = await running.committer.commit([{ ...this.#journal, records: [{ key: null, value: bytes }] }])
+      this.#crashAt('committed')
+      advance(running, this.#options, record, hash, at)
+    } catch (error) {
+      if (!isPassing(error)) {
+        this.#lifecycle.transition('failed')
+        throw error
+      }
+      await this.#recoverAfter(messageOf(error))
+    }
+  }
+
+  /** Nothing is left for it to read but inputs, and nothing of its own is under way in other slots. */
+  async hasDrained(): Promise<boolean> {
+    return await hasDrained(defined(this.#running, 'running slot'), this.#options.log, this.#options.plan)
+  }
+
   /**
    * What a step keeps of a key as of the last committed epoch. Answered between epochs; while a step is under way that is
    * before the next one. Nothing that operators see changes by it (I3).
@@ -170,7 +206,12 @@ export class Slot {
     const underWay = inFlight(running.counts)
     let input: EpochInput | undefined
     try {
-      if (await running.held?.hold(underWay >= this.#limits.inFlightRowsMax)) {
+      if (running.closes !== undefined && (running.held === undefined || running.closes.last)) {
+        await this.#options.clock.sleep(this.#limits.pollWaitMs)
+        return { kind: 'idle' }
+      }
+      const ends = running.closes !== undefined
+      if ((await running.held?.hold(ends || underWay >= this.#limits.inFlightRowsMax)) && !ends) {
         this.#options.onEvent?.({ kind: 'held-back', rows: underWay })
       }
       input = await readEpoch(plan, running.reader, log.totalOrder, {
@@ -277,8 +318,10 @@ export class Slot {
       positions.set(partitionKey({ topic, partition }), { topic, partition, offset: to })
     }
     const record: EpochRecord = {
-      v: 2,
+      v: 3,
       kind: 'epoch',
+      plan: this.#options.planNumber ?? 1,
+      slots: plan.placement.slots,
       epoch: running.epoch + 1,
       generation: running.generation,
       fingerprint: plan.fingerprint,
@@ -291,6 +334,7 @@ export class Slot {
       expiry_ms: expiryOf(watermark, input.loggedAtMs),
       counts: Object.fromEntries(counts),
       outputs_sha256: hashOutputs(running.writers, running.hops, deadLetters),
+      ...(running.closes && { closes: running.closes }),
       previous: running.hash,
     }
     const encoded = encodeJournalRecord(record)
@@ -301,11 +345,7 @@ export class Slot {
       ...running.writers.flatMap(writer => writer.appends()),
       ...running.hops.flatMap(writer => writer.appends()),
       ...deadLetterAppends(this.#options.deadLetters, deadLetters, running.deadLetterPartitions),
-      {
-        topic: journalTopicOf(plan.app),
-        partition: this.#options.slot,
-        records: [{ key: null, value: encoded.bytes }],
-      },
+      { ...this.#journal, records: [{ key: null, value: encoded.bytes }] },
     ])
     this.#crashAt('committed')
     running.counts = counts
@@ -376,6 +416,10 @@ export class Slot {
     await running.committer.close()
   }
 
+  get #journal(): TopicPartition {
+    return { topic: journalTopicOf(this.#options.plan.app), partition: this.#options.slot }
+  }
+
   #crashAt(point: CrashPoint): void {
     this.#options.crashAt?.(point)
   }
@@ -399,9 +443,3 @@ function momentary(deadLetters: readonly DeadLetter[]): PartitionOffset[] {
     .filter(({ code }) => code === 'UNKNOWN_SCHEMA')
     .map(({ source: { topic, partition, offset } }) => ({ topic, partition, offset: String(offset) }))
 }
-
-const finiteOrNull = (at: number): number | null => (Number.isFinite(at) ? at : null)
-
-/** Rows that have left for other slots and are not back in their order. */
-const inFlight = (counts: ReadonlyMap<string, number>): number =>
-  (counts.get('sequenced') ?? 0) - (counts.get('resequenced') ?? 0)

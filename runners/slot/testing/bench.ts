@@ -8,13 +8,14 @@ import {
   DeltaSpool,
   intCodec,
   type MemoryObjects,
+  type StateBackend,
   MemoryDisk as StateDisk,
   StateStore,
   type ValueState,
 } from '../../../state/index.js'
 import { compile, json, toJson, topology } from '../../../topology/index.js'
 import type { EpochRecord, GenesisRecord } from '../journal.js'
-import type { SlotLimits } from '../options.js'
+import type { SlotLimits, SlotOptions } from '../options.js'
 import { Slot } from '../slot.js'
 
 interface Counted {
@@ -89,6 +90,7 @@ export class Bench {
     state = new StateDisk(),
     log: Log = new MemoryLog(this.disk, { clock: this.clock, faults: { ...noFaults, ...faults } }),
     kept?: KeptCheckpoints,
+    more: (backend: StateBackend) => Partial<SlotOptions> = () => ({}),
   ): Promise<Slot> {
     const backend = state.open()
     const spool =
@@ -132,6 +134,7 @@ export class Bench {
         encode: ({ code, key, value }) => ({ key, value, headers: [{ name: 'code', value: Buffer.from(code) }] }),
       },
       syncState: true,
+      ...more(backend),
     })
   }
 
