@@ -76,6 +76,9 @@ export async function readEpoch(
 
 const emptyExclusions: Exclusions = new Map()
 
+/** Of an epoch that reads nothing: a heartbeat. */
+export const emptyInput = (plan: Plan): EpochInput => new EpochBuilder(plan, emptyExclusions).build()
+
 /**
  * Reads exactly these ranges again: replay of a journaled epoch, or the second run of one that failed.
  */

@@ -1,10 +1,10 @@
 /**
- * Reading the journal: from any of its records to its end, or one record.
+ * Reading the journal: from any of its records to its end, or on and on, or one record.
  *
  * Invariant: of two records that are handed out one after the other, the second names the hash of the first.
  */
-import { defined, sha256Hex } from '../../kernel/index.js'
-import type { Log, Offset, TopicPartition } from '../../log/index.js'
+import { type DurationMs, defined, sha256Hex, WeirError } from '../../kernel/index.js'
+import type { Log, LogReader, Offset, RecordBatch, TopicPartition } from '../../log/index.js'
 import { epochOf, type JournalRecord, journalCorrupt, parseJournalRecord, planOf } from './journal.js'
 import { pollExpected } from './poll.js'
 
@@ -13,6 +13,8 @@ export interface Link {
   readonly record: JournalRecord
   readonly hash: string
   readonly at: Offset
+  /** When the log took it, ms since the epoch; NaN where it has no clock. */
+  readonly loggedAtMs: number
 }
 
 /**
@@ -20,13 +22,70 @@ export interface Link {
  * @throws WeirError JOURNAL_CORRUPT
  */
 export async function* readChain(log: Log, journal: TopicPartition, from: Offset): AsyncGenerator<Link, void> {
-  let before: Link | undefined
+  let before: Before | undefined
   for await (const link of read(log, journal, from, 1_000)) {
     if (before !== undefined) checkFollows(link, before)
     yield link
-    before = link
+    before = { epoch: epochOf(link.record), hash: link.hash }
   }
 }
+
+/** What the next record must follow from. */
+interface Before {
+  readonly epoch: number
+  readonly hash: string
+}
+
+/** Reads on behind a record for as long as others are written. Its bounds: `ahead` records are held (I6). */
+export class ChainReader {
+  readonly #reader: LogReader
+  readonly #ahead: Link[] = []
+  #before: Before
+
+  private constructor(reader: LogReader, before: Before) {
+    this.#reader = reader
+    this.#before = before
+  }
+
+  static async open(log: Log, journal: TopicPartition, after: Before & { readonly at: Offset }): Promise<ChainReader> {
+    return new ChainReader(await log.reader([{ ...journal, offset: (after.at + 1n) as Offset }]), after)
+  }
+
+  /** Records that have been read and not been handed out yet. */
+  get ahead(): readonly Link[] {
+    return this.#ahead
+  }
+
+  /** Everything before it has been read. */
+  get position(): Offset {
+    return this.#reader.positions()[0]!.offset
+  }
+
+  /**
+   * The next records, at most so many. @throws WeirError JOURNAL_CORRUPT; OFFSET_OUT_OF_RANGE when they have been trimmed;
+   * KAFKA_UNAVAILABLE
+   */
+  async next(countMax: number, waitMsMax: DurationMs): Promise<readonly Link[]> {
+    const waits = this.#ahead.length === 0 ? waitMsMax : (0 as DurationMs)
+    if (this.#ahead.length < countMax) {
+      for (const batch of await this.#reader.poll({ recordsMax: aheadMax, bytesMax: 4 << 20, waitMsMax: waits })) {
+        for (let i = 0; i < batch.count; i++) {
+          const link = linkOf(batch, i)
+          checkFollows(link, this.#before)
+          this.#before = { epoch: epochOf(link.record), hash: link.hash }
+          this.#ahead.push(link)
+        }
+      }
+    }
+    return this.#ahead.splice(0, countMax)
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close()
+  }
+}
+
+const aheadMax = 1_000
 
 /** The oldest record that is left. */
 export async function firstLink(log: Log, journal: TopicPartition): Promise<Link | undefined> {
@@ -85,11 +144,7 @@ async function* read(log: Log, journal: TopicPartition, from: Offset, recordsMax
   try {
     while (reader.positions()[0]!.offset < latest && !reader.finished) {
       for (const batch of await pollExpected(reader, { recordsMax, bytesMax: 4 << 20 })) {
-        for (let i = 0; i < batch.count; i++) {
-          const bytes = batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i])
-          const at = (batch.baseOffset + BigInt(batch.offsetDelta[i]!)) as Offset
-          yield { record: parseJournalRecord(bytes), hash: sha256Hex(bytes), at }
-        }
+        for (let i = 0; i < batch.count; i++) yield linkOf(batch, i)
       }
     }
   } finally {
@@ -97,9 +152,22 @@ async function* read(log: Log, journal: TopicPartition, from: Offset, recordsMax
   }
 }
 
-function checkFollows({ record }: Link, before: Link): void {
-  if (record.kind === 'genesis') throw journalCorrupt('a genesis record inside a plan')
-  const due = epochOf(before.record) + 1
+function linkOf(batch: RecordBatch, i: number): Link {
+  const bytes = batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i])
+  return {
+    record: parseJournalRecord(bytes),
+    hash: sha256Hex(bytes),
+    at: (batch.baseOffset + BigInt(batch.offsetDelta[i]!)) as Offset,
+    loggedAtMs: batch.timestampMs?.[i] ?? Number.NaN,
+  }
+}
+
+function checkFollows({ record }: Link, before: Before): void {
+  if (record.kind === 'genesis') {
+    if (record.v === 2) throw new WeirError('PLAN_CLOSED', `plan ${record.plan} has begun`)
+    throw journalCorrupt('a second genesis record')
+  }
+  const due = before.epoch + 1
   if (record.epoch !== due) throw journalCorrupt(`epoch ${record.epoch} where ${due} was due`)
   if (record.previous !== before.hash) {
     throw journalCorrupt(`epoch ${record.epoch} does not follow from the one before it`)

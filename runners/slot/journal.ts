@@ -113,6 +113,8 @@ export interface EpochRecord {
   readonly outputs_sha256: string
   /** null: it was to end, and goes on after all. */
   readonly closes?: Closing | null
+  /** The owner commits its next epoch within this time, ms; 0: it leaves, and there is none of its. Absent: it says nothing. */
+  readonly heartbeat_ms?: number
   readonly previous: string
 }
 
@@ -146,6 +148,9 @@ export function encodeJournalRecord(record: JournalRecord): EncodedJournalRecord
 /** 0 for the genesis of the first plan. */
 export const epochOf = (record: JournalRecord): number =>
   record.kind === 'genesis' && record.v === 1 ? 0 : record.epoch
+
+/** Of the owner; 0 for the genesis of the first plan. */
+export const generationOf = (record: JournalRecord): number => ('generation' in record ? record.generation : 0)
 
 export const planOf = (record: JournalRecord): number => ('plan' in record ? record.plan : 1)
 

@@ -24,6 +24,8 @@ export interface SlotLimits {
   readonly recordsPerWriteBackMax: number
   /** … or after this many epochs: a trickle makes an epoch of each record, and folding one again takes 0.2 to 0.4 ms. */
   readonly epochsPerWriteBackMax: number
+  /** … or after this many epochs without records: little is dirty then, but a restart reads the journal from here. */
+  readonly heartbeatsPerWriteBackMax: number
   /**
    * … or, after an epoch of at most `quietEpochRecords`, when this many keys are dirty. Serialising stops the epochs, some 15 us a key: while
    * there is little to do it is done in small steps, which nobody notices; under load seldom, which is cheaper.
@@ -41,6 +43,13 @@ export interface SlotLimits {
   readonly inFlightRowsMax: number
   /** Expired keys removed after one epoch. */
   readonly sweepKeysMax: number
+  /**
+   * A slot that has nothing to read commits an empty epoch this long after its last one, and its first at once: standbys then
+   * know that it lives. Infinite: it does not.
+   */
+  readonly heartbeatMs: DurationMs
+  /** Epochs that a standby folds in one step. */
+  readonly epochsPerFollowMax: number
 }
 
 export const defaultLimits: SlotLimits = {
@@ -54,12 +63,16 @@ export const defaultLimits: SlotLimits = {
   dirtyBytesMax: 64 << 20,
   recordsPerWriteBackMax: 200_000,
   epochsPerWriteBackMax: 5_000,
+  // An hour's.
+  heartbeatsPerWriteBackMax: 14_400,
   quietDirtyKeysMax: 512,
   quietEpochRecords: 64,
   exclusionsPerEpochMax: 100,
   recoveriesMax: 5,
   inFlightRowsMax: 65_536,
   sweepKeysMax: 256,
+  heartbeatMs: Number.POSITIVE_INFINITY as DurationMs,
+  epochsPerFollowMax: 64,
 }
 
 /** Points at which the simulation stops a slot dead; in production nobody listens. */
@@ -77,7 +90,7 @@ export type CrashPoint =
 /** Checkpoints of the slot's store: made beside its epochs, and restored when the store is lost or far behind. */
 export interface SlotCheckpoints {
   readonly catalogue: Catalogue
-  readonly checkpointer: Checkpointer
+  readonly checkpointer: Pick<Checkpointer, 'afterWriteBack'>
   /** That of the store, with the store's namespace. */
   readonly backend: StateBackend
   readonly namespace?: Uint8Array

@@ -1,19 +1,13 @@
 /**
- * From nothing but the log, the journal and the store to a running slot at the committed position.
+ * From nothing but the log, the journal and the store to a running slot at the committed position; or, for a standby, to a
+ * fold that follows the journal (standby.ts).
  *
  * Invariants kept here: I2, the store is gone on from only where the journal has what it reflects; I4, the committer is
  * created (and thereby fences) before the journal is read. What is read is bounded by what the store does not reflect yet:
  * the journal's last record, the one that the store names, and the chain between the two, once.
  */
 import { assert, beginningOfTime, defined, type EventTimeMs, eventTime, WeirError } from '../../kernel/index.js'
-import {
-  type LogCommitter,
-  type LogReader,
-  type Offset,
-  offset,
-  type Position,
-  type TopicPartition,
-} from '../../log/index.js'
+import { type LogCommitter, type LogReader, offset, type Position, type TopicPartition } from '../../log/index.js'
 import type { StatePosition } from '../../state/index.js'
 import { advancedStages, Clocks, clocksOf } from './clocks.js'
 import { SinkWriter } from './egress.js'
@@ -29,6 +23,7 @@ import {
   epochOf,
   type FirstGenesis,
   type GenesisRecord,
+  generationOf,
   isMark,
   type JournalRecord,
   journalTopicOf,
@@ -43,9 +38,9 @@ import { Pipeline } from './pipeline.js'
 import { resolveRecovery, whyOver } from './recovery.js'
 import { restoreNearer } from './restoring.js'
 import { positionKey } from './rows.js'
-import { advance, type Folding, partitionKey, type Running, writeBack } from './running.js'
+import { advance, countFolded, type Folding, partitionKey, type Running, writeBack } from './running.js'
 
-const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
+export const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
   topic: journalTopicOf(plan.app),
   partition: slot,
 })
@@ -62,29 +57,50 @@ export async function yieldToNewer(options: SlotOptions, generation: number): Pr
   }
 }
 
-/** @throws WeirError PLAN_CLOSED, HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, … */
-export async function recover(options: SlotOptions, limits: SlotLimits, phases: Phases): Promise<Running> {
+/**
+ * @param followed by a standby: it goes on from what that has folded
+ * @throws WeirError PLAN_CLOSED, HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, …
+ */
+export async function recover(
+  options: SlotOptions,
+  limits: SlotLimits,
+  phases: Phases,
+  followed?: Folding,
+): Promise<Running> {
   const { plan, log, store, slot } = options
-  await store.discard()
+  if (followed === undefined) await store.discard()
   const committer = await log.committer(`weir.${plan.app}.slot-${slot}`)
   let reader: LogReader | undefined
   try {
     options.crashAt?.('fenced')
-    await restoreNearer(options)
-    const from = await startOf(options, committer)
-    await checkInputs(options, from.positions)
-    if (from.discardStore) await beginAnew(options, from)
-    const folding = await runningAt(options, limits, phases, committer, from)
-    await foldAgain(folding, options, limits, from.link.at, from.storeEpoch)
+    const folding = followed ?? (await openFolding(options, limits, phases, () => begin(options, committer)))
+    await foldToEnd(folding, options, limits)
     reader = await readerOf(options, [...folding.positions.values()])
     options.crashAt?.('recovered')
-    return Object.assign(folding, { reader, held: reader instanceof HeldReader ? reader : undefined })
+    return Object.assign(folding, { committer, reader, held: reader instanceof HeldReader ? reader : undefined })
   } catch (error) {
     // Nobody else knows of them yet.
     await reader?.close()
     await committer.close()
     throw error
   }
+}
+
+/**
+ * A fold that stands where the store does, or the checkpoint that is nearer. The store has been discarded.
+ * @param begin writes the genesis of an empty journal; undefined: there is one
+ */
+export async function openFolding(
+  options: SlotOptions,
+  limits: SlotLimits,
+  phases: Phases,
+  begin?: () => Promise<Link>,
+): Promise<Folding> {
+  await restoreNearer(options)
+  const from = await startOf(options, begin)
+  await checkInputs(options, from.positions)
+  if (from.discardStore) await beginAnew(options, from)
+  return await foldingAt(options, limits, phases, from)
 }
 
 async function readerOf({ log, plan }: SlotOptions, from: readonly PartitionOffset[]): Promise<LogReader> {
@@ -103,7 +119,7 @@ interface Start {
   readonly discardStore: boolean
 }
 
-async function startOf(options: SlotOptions, committer: LogCommitter): Promise<Start> {
+async function startOf(options: SlotOptions, begin?: () => Promise<Link>): Promise<Start> {
   const { log, store } = options
   const journal = journalOf(options)
   const runs = runsOf(options)
@@ -127,14 +143,14 @@ async function startOf(options: SlotOptions, committer: LogCommitter): Promise<S
       names: stored.record.kind === 'epoch' && stored.record.v === 1 ? 'what it read' : 'every position',
     },
     ...runs,
-    mayBegin: options.genesis !== null,
+    mayBegin: options.genesis !== null && begin !== undefined,
     acceptOtherFingerprint: options.acceptOtherFingerprint ?? false,
   })
   switch (decision.kind) {
     case 'refuse':
       throw new WeirError(decision.code, decision.reason)
     case 'begin':
-      return fromGenesis(await begin(options, committer), options, 0, decision.discardStore)
+      return fromGenesis(await begin!(), options, 0, decision.discardStore)
     case 'rebuild':
       return fromGenesis(first!, options, 0, true)
     case 'continue':
@@ -258,23 +274,16 @@ async function begin(options: SlotOptions, committer: LogCommitter): Promise<Lin
   const { bytes, hash } = encodeJournalRecord(record)
   const [at] = await committer.commit([{ ...journalOf(options), records: [{ key: null, value: bytes }] }])
   options.crashAt?.('genesis-written')
-  return { record, hash, at: defined(at, 'offset of a journal record') }
+  return { record, hash, at: defined(at, 'offset of a journal record'), loggedAtMs: options.clock.nowMs() }
 }
 
-async function runningAt(
-  options: SlotOptions,
-  limits: SlotLimits,
-  phases: Phases,
-  committer: LogCommitter,
-  from: Start,
-): Promise<Folding> {
+async function foldingAt(options: SlotOptions, limits: SlotLimits, phases: Phases, from: Start): Promise<Folding> {
   const { plan, log, store, models } = options
   const { link, positions } = from
   const { record, hash, at } = link
   const clocks = new Clocks(clocksOf(plan, positions), options.clock.nowMs())
   if (record.kind === 'epoch' || record.v === 2) clocks.restore(record.clocks)
   return {
-    committer,
     pipeline: new Pipeline(plan, store, models, limits, phases),
     clocks,
     writers: await Promise.all(
@@ -283,59 +292,73 @@ async function runningAt(
     hops: plan.hops.map(hop => new HopWriter(hop, options.slot)),
     deadLetterPartitions: await log.partitionCount(options.deadLetters.topic),
     genesis: from.genesis,
+    storeEpoch: from.storeEpoch,
+    at,
     generation: generationOf(record) + 1,
     closes: closingOf(record),
     epoch: epochOf(record),
     hash,
-    journalAt: at,
+    resumable: true,
     counts: countsOf(record),
     watermarks: from.watermarks,
     positions: new Map(positions.map(position => [partitionKey(position), position])),
     reflected: store.reflects?.epoch === epochOf(record) ? { journal: at, positions } : undefined,
     recordsSinceWriteBack: 0,
     epochsSinceWriteBack: 0,
+    heartbeatsSinceWriteBack: 0,
   }
 }
 
-/** Folds what the store does not reflect yet: the same operators, outputs suppressed, scoring skipped. */
-async function foldAgain(
-  running: Folding,
-  options: SlotOptions,
-  limits: SlotLimits,
-  from: Offset,
-  storeEpoch: number,
-): Promise<void> {
+/** Folds all that the journal has behind where the fold stands. Nobody else writes it: older owners are fenced. */
+async function foldToEnd(folding: Folding, options: SlotOptions, limits: SlotLimits): Promise<void> {
   const { log, store } = options
   const readers = new RangeReaders(log)
+  const stoodAt = { epoch: folding.epoch, hash: folding.hash }
   let epochs = 0
   let records = 0
   try {
-    for await (const { record, hash, at } of readChain(log, journalOf(options), from)) {
-      if (record.kind === 'genesis' || record.epoch <= running.epoch) continue
-      const isNew = record.epoch > storeEpoch
-      if (isNew) {
-        const folded = await replay(running, readers, options, record)
-        records += folded
-        epochs++
-        running.recordsSinceWriteBack += folded
-        running.epochsSinceWriteBack++
+    for await (const link of readChain(log, journalOf(options), folding.at)) {
+      if (epochOf(link.record) <= stoodAt.epoch) {
+        assert(link.hash === stoodAt.hash, 'the fold stands at a record of the journal')
+        continue
       }
-      advance(running, options, record, hash, at)
-      running.counts = countsOf(record)
-      running.generation = record.generation + 1
-      if (isNew && store.dirtyBytes >= limits.dirtyBytesMax) await writeBack(running, options)
+      const folded = await foldLink(folding, readers, options, link)
+      if (folded === undefined) continue
+      records += folded
+      epochs++
+      countFolded(folding, folded)
+      if (store.dirtyBytes >= limits.dirtyBytesMax) await writeBack(folding, options)
     }
   } finally {
     await readers.close()
   }
   const last = await lastLink(log, journalOf(options))
-  assert(running.hash === last?.hash, "the replay ends at the journal's last record")
+  assert(folding.hash === last?.hash, "the fold ends at the journal's last record")
   if (epochs > 0) options.onEvent?.({ kind: 'replayed', epochs, records })
+}
+
+/**
+ * Folds one journaled epoch: the same operators, outputs suppressed, scoring skipped.
+ * @returns records that it read; undefined when the store has it already
+ */
+export async function foldLink(
+  folding: Folding,
+  readers: RangeReaders,
+  options: SlotOptions,
+  { record, hash, at }: Link,
+): Promise<number | undefined> {
+  if (record.kind === 'genesis') return undefined
+  const isNew = record.epoch > folding.storeEpoch
+  const records = isNew ? await replay(folding, readers, options, record) : undefined
+  advance(folding, options, record, hash, at)
+  folding.counts = countsOf(record)
+  folding.generation = record.generation + 1
+  return records
 }
 
 /** @returns records read */
 async function replay(
-  running: Folding,
+  folding: Folding,
   readers: RangeReaders,
   options: SlotOptions,
   record: AnyEpochRecord,
@@ -362,8 +385,9 @@ async function replay(
     }
   })
   if (isMark(record)) return 0
-  const watermarks = advancedStages(plan, running.watermarks, record.clocks)
-  await running.pipeline.run(input.rows, { watermarks, excluded: new Set(exclusions.keys()) }, 'suppressed')
+  const watermarks = advancedStages(plan, folding.watermarks, record.clocks)
+  await folding.pipeline.run(input.rows, { watermarks, excluded: new Set(exclusions.keys()) }, 'suppressed')
+  folding.pipeline.release()
   return input.records + input.hopRecords
 }
 
@@ -372,8 +396,6 @@ const runsOf = ({ plan, planNumber = 1, isCloser = false }: SlotOptions) => ({
   plan: planNumber,
   isCloser,
 })
-
-const generationOf = (record: JournalRecord): number => ('generation' in record ? record.generation : 0)
 
 const countsOf = (record: JournalRecord): Map<string, number> =>
   new Map('counts' in record ? Object.entries(record.counts) : [])

@@ -4,6 +4,7 @@
  */
 import type { EventTimeMs } from '../../kernel/index.js'
 import type { LogCommitter, LogReader, Offset } from '../../log/index.js'
+import type { StateStore } from '../../state/index.js'
 import { advancedStages, type Clocks } from './clocks.js'
 import type { SinkWriter } from './egress.js'
 import type { HeldReader } from './held-reader.js'
@@ -16,25 +17,29 @@ import {
   type GenesisRecord,
   type PartitionOffset,
 } from './journal.js'
-import type { SlotOptions } from './options.js'
+import type { SlotLimits, SlotOptions } from './options.js'
 import type { Pipeline } from './pipeline.js'
 
-/** While a recovery folds again what was committed. */
+/** A slot that folds what was committed: in a recovery, and as a standby. It writes nothing to the log. */
 export interface Folding {
-  readonly committer: LogCommitter
   readonly pipeline: Pipeline
   readonly clocks: Clocks
   readonly writers: readonly SinkWriter[]
   readonly hops: readonly HopWriter[]
   readonly deadLetterPartitions: number
   readonly genesis: GenesisRecord
+  /** Epochs up to it are in the store already: they are passed, not folded. */
+  readonly storeEpoch: number
+  /** Where the record of `epoch` lies. */
+  at: Offset
+  /** Of the next owner: above that of the last record. */
   generation: number
   /** The plan ends: inputs are held. */
   closes: Closing | undefined
   epoch: number
   hash: string
-  /** Of the last record, when a chain can be picked up from it. */
-  journalAt: Offset | undefined
+  /** A chain can be picked up from the last record. */
+  resumable: boolean
   counts: Map<string, number>
   /** Of the plan's stages, after the last committed epoch; the slot's is that of the last. */
   watermarks: readonly EventTimeMs[]
@@ -42,11 +47,14 @@ export interface Folding {
   /** Of the last write-back. */
   reflected: Reflected | undefined
   recordsSinceWriteBack: number
+  /** Without those that read nothing. */
   epochsSinceWriteBack: number
+  heartbeatsSinceWriteBack: number
 }
 
 /** A slot that is live. */
 export interface Running extends Folding {
+  readonly committer: LogCommitter
   /** Of all its inputs. */
   readonly reader: LogReader
   /** The same, where the plan has hops. */
@@ -68,12 +76,13 @@ export function advance(
   { plan, store }: SlotOptions,
   record: AnyEpochRecord,
   hash: string,
-  at: Offset | undefined,
+  at: Offset,
 ): void {
   running.epoch = record.epoch
   running.closes = closingOf(record)
   running.hash = hash
-  running.journalAt = record.v === 1 ? undefined : at
+  running.at = at
+  running.resumable = record.v !== 1
   running.clocks.restore(record.clocks)
   running.watermarks = advancedStages(plan, running.watermarks, record.clocks)
   for (const { topic, partition, to } of record.inputs) {
@@ -82,23 +91,52 @@ export function advance(
   if (record.expiry_ms !== null) store.setExpiryClock(record.expiry_ms)
 }
 
+/** Counts an epoch that was folded. @param records that it read; none: a heartbeat */
+export function countFolded(running: Folding, records: number): void {
+  running.recordsSinceWriteBack += records
+  if (records > 0) running.epochsSinceWriteBack++
+  else running.heartbeatsSinceWriteBack++
+}
+
+/** After an epoch of so many records, live or followed: removes what has expired, and writes back when that is due. */
+export async function keepHouse(
+  running: Folding,
+  options: SlotOptions,
+  limits: SlotLimits,
+  records: number,
+): Promise<void> {
+  countFolded(running, records)
+  await options.store.sweep(limits.sweepKeysMax)
+  if (isDue(running, options.store, limits, records)) await writeBack(running, options)
+}
+
+function isDue(running: Folding, store: StateStore, limits: SlotLimits, records: number): boolean {
+  if (store.dirtyBytes >= limits.dirtyBytesMax) return true
+  if (records === 0) return running.heartbeatsSinceWriteBack >= limits.heartbeatsPerWriteBackMax
+  return (
+    running.recordsSinceWriteBack >= limits.recordsPerWriteBackMax ||
+    running.epochsSinceWriteBack >= limits.epochsPerWriteBackMax ||
+    (records <= limits.quietEpochRecords && store.dirtyKeys >= limits.quietDirtyKeysMax)
+  )
+}
+
 /** Writes what changed, with the epoch that it then reflects (I2). @throws WeirError BACKEND_FAILED; discard then */
 export async function writeBack(running: Folding, options: SlotOptions): Promise<void> {
   const { store, plan, syncState, checkpoints, crashAt } = options
-  const { epoch, hash, journalAt } = running
+  const { epoch, hash, at, resumable } = running
   const pending = store.serialise()
   crashAt?.('serialised')
   const genesis = encodeJournalRecord(running.genesis).bytes.toString('utf8')
-  const resume = journalAt === undefined ? {} : { resume: { offset: Number(journalAt), genesis } }
+  const resume = resumable ? { resume: { offset: Number(at), genesis } } : {}
   await store.write(
     pending,
     { epoch, journalHash: hash, fingerprint: plan.fingerprint, ...resume },
     { sync: syncState },
   )
-  running.reflected =
-    journalAt === undefined ? undefined : { journal: journalAt, positions: [...running.positions.values()] }
+  running.reflected = resumable ? { journal: at, positions: [...running.positions.values()] } : undefined
   running.recordsSinceWriteBack = 0
   running.epochsSinceWriteBack = 0
+  running.heartbeatsSinceWriteBack = 0
   store.evict()
   crashAt?.('written-back')
   if (running.reflected !== undefined) await checkpoints?.checkpointer.afterWriteBack(running.reflected.positions)

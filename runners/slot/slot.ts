@@ -12,7 +12,7 @@
  *   I7 a record on which an operator throws is left out of a second run and dead-lettered, a bounded number of times.
  * Calls must not overlap: one `step` at a time. `inspect` alone may be called at any time.
  */
-import { assert, defined, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
+import { assert, defined, isWeirError, messageOf, millis, WeirError } from '../../kernel/index.js'
 import { type LogReader, offset, type TopicPartition } from '../../log/index.js'
 import { readAt } from '../../operators/index.js'
 import type { InspectOptions, KeyInspection } from '../../state/index.js'
@@ -20,7 +20,15 @@ import { advancedStages, expiryOf } from './clocks.js'
 import { finiteOrNull, hasDrained, inFlight, markOf } from './closing.js'
 import { deadLetterAppends, hashOutputs } from './egress.js'
 import { Inspections } from './inspections.js'
-import { type DeadLetter, type EpochInput, type Exclusions, RangeReaders, readEpoch, rereadEpoch } from './intake.js'
+import {
+  type DeadLetter,
+  type EpochInput,
+  type Exclusions,
+  emptyInput,
+  RangeReaders,
+  readEpoch,
+  rereadEpoch,
+} from './intake.js'
 import {
   type Closing,
   type EpochRecord,
@@ -37,7 +45,7 @@ import { RecordFault } from './pipeline.js'
 import { lies, shortened } from './ranges.js'
 import { recover, yieldToNewer } from './recover.js'
 import { positionKey, rowPosition } from './rows.js'
-import { advance, partitionKey, type Reflected, type Running, writeBack } from './running.js'
+import { advance, type Folding, keepHouse, partitionKey, type Reflected, type Running, writeBack } from './running.js'
 
 /** A record that an operator threw on. */
 interface Exclusion {
@@ -64,6 +72,7 @@ export class Slot {
   #recoveries = 0
   /** Of the last run; 0 before the first. */
   #generation = 0
+  #heartbeatDueMs = Number.POSITIVE_INFINITY
 
   constructor(options: SlotOptions) {
     this.#options = options
@@ -84,6 +93,11 @@ export class Slot {
     return [...(this.#running?.positions.values() ?? [])]
   }
 
+  /** Of this owner (I4); 0 before it runs. */
+  get generation(): number {
+    return this.#generation
+  }
+
   get epoch(): number {
     return this.#running?.epoch ?? 0
   }
@@ -96,11 +110,15 @@ export class Slot {
     return this.#running?.reflected
   }
 
-  /** Fences older owners, recovers, and is ready for `step`. @throws WeirError */
-  async start(): Promise<void> {
+  /**
+   * Fences older owners, recovers, and is ready for `step`.
+   * @param followed what a standby has folded with the same options: only what came since is folded
+   * @throws WeirError
+   */
+  async start(followed?: Folding): Promise<void> {
     this.#lifecycle.transition('recovering')
     try {
-      await this.#recover('start')
+      await this.#recover('start', followed)
       this.#lifecycle.transition('running')
     } catch (error) {
       this.#lifecycle.transition('failed')
@@ -151,7 +169,7 @@ export class Slot {
     try {
       const [at] = await running.committer.commit([{ ...this.#journal, records: [{ key: null, value: bytes }] }])
       this.#crashAt('committed')
-      advance(running, this.#options, record, hash, at)
+      advance(running, this.#options, record, hash, defined(at, 'offset of a journal record'))
     } catch (error) {
       if (!isPassing(error)) {
         this.#lifecycle.transition('failed')
@@ -191,7 +209,7 @@ export class Slot {
     try {
       if (this.#lifecycle.state === 'running') {
         this.#lifecycle.transition('draining')
-        if (options.keepState) await writeBack(defined(this.#running, 'running slot'), this.#options)
+        if (options.keepState) await this.#leave(defined(this.#running, 'running slot'))
       }
     } finally {
       await this.#letGo()
@@ -199,32 +217,51 @@ export class Slot {
     }
   }
 
+  /** Tells a standby that it may take over, if there may be one, and writes back. */
+  async #leave(running: Running): Promise<void> {
+    const { plan } = this.#options
+    if (this.#beats(running)) await this.#attempt(running, emptyInput(plan), new Map(), true)
+    await writeBack(running, this.#options)
+  }
+
+  /** Not while a plan ends: an epoch that read nothing would move watermarks, and send what fires on them. */
+  #beats({ closes }: Running): boolean {
+    return closes === undefined && Number.isFinite(this.#limits.heartbeatMs)
+  }
+
   async #epoch(): Promise<StepResult> {
     const running = defined(this.#running, 'running slot')
     const { plan, log } = this.#options
     this.phases.start('read')
+    const { closes, held } = running
+    const ends = closes !== undefined
+    if (ends && (held === undefined || closes.last)) {
+      await this.#options.clock.sleep(this.#limits.pollWaitMs)
+      return { kind: 'idle' }
+    }
     const underWay = inFlight(running.counts)
+    const beatsAtMs = this.#beats(running) ? this.#heartbeatDueMs : Number.POSITIVE_INFINITY
+    const untilHeartbeatMs = Math.max(0, beatsAtMs - this.#options.clock.nowMs())
     let input: EpochInput | undefined
     try {
-      if (running.closes !== undefined && (running.held === undefined || running.closes.last)) {
-        await this.#options.clock.sleep(this.#limits.pollWaitMs)
-        return { kind: 'idle' }
-      }
-      const ends = running.closes !== undefined
-      if ((await running.held?.hold(ends || underWay >= this.#limits.inFlightRowsMax)) && !ends) {
+      if ((await held?.hold(ends || underWay >= this.#limits.inFlightRowsMax)) && !ends) {
         this.#options.onEvent?.({ kind: 'held-back', rows: underWay })
       }
       input = await readEpoch(plan, running.reader, log.totalOrder, {
         recordsMax: this.#limits.epochRecordsMax,
         bytesMax: this.#limits.epochBytesMax,
-        waitMsMax: this.#limits.pollWaitMs,
+        waitMsMax: millis(Math.min(this.#limits.pollWaitMs, untilHeartbeatMs)),
       })
     } catch (error) {
       // Nothing has been touched, and the reader stands where it stood.
       if (isWeirError(error, 'KAFKA_UNAVAILABLE')) return { kind: 'unavailable', message: error.message }
       throw error
     }
-    if (input === undefined) return running.reader.finished ? { kind: 'finished' } : { kind: 'idle' }
+    if (input === undefined) {
+      if (running.reader.finished) return { kind: 'finished' }
+      if (this.#options.clock.nowMs() < beatsAtMs) return { kind: 'idle' }
+      input = emptyInput(plan)
+    }
     this.#crashAt('polled')
     if (!(await this.#runAndCommit(input))) return { kind: 'idle' }
     return { kind: 'committed', epoch: defined(this.#running, 'running slot').epoch, records: input.records }
@@ -278,9 +315,17 @@ export class Slot {
     }
   }
 
-  async #attempt(running: Running, input: EpochInput, exclusions: ReadonlyMap<string, Exclusion>): Promise<void> {
-    const { plan, store } = this.#options
+  /** @param leaves it is this owner's last */
+  async #attempt(
+    running: Running,
+    input: EpochInput,
+    exclusions: ReadonlyMap<string, Exclusion>,
+    leaves = false,
+  ): Promise<void> {
+    const { plan } = this.#options
+    const { heartbeatMs } = this.#limits
     const nowMs = this.#options.clock.nowMs()
+    const beats = this.#beats(running)
     const clocks = running.clocks.after(input.watermarks, nowMs, this.#limits.idleAfterMs)
     const watermarks = advancedStages(plan, running.watermarks, clocks)
     const watermark = watermarks[plan.stages - 1]!
@@ -334,6 +379,7 @@ export class Slot {
       expiry_ms: expiryOf(watermark, input.loggedAtMs),
       counts: Object.fromEntries(counts),
       outputs_sha256: hashOutputs(running.writers, running.hops, deadLetters),
+      ...(beats && { heartbeat_ms: leaves ? 0 : heartbeatMs }),
       ...(running.closes && { closes: running.closes }),
       previous: running.hash,
     }
@@ -349,7 +395,8 @@ export class Slot {
     ])
     this.#crashAt('committed')
     running.counts = counts
-    advance(running, this.#options, record, encoded.hash, offsets.at(-1))
+    this.#heartbeatDueMs = nowMs + heartbeatMs
+    advance(running, this.#options, record, encoded.hash, defined(offsets.at(-1), 'offset of a journal record'))
     this.#options.onCommitted?.({
       record,
       writers: running.writers,
@@ -365,16 +412,7 @@ export class Slot {
     running.pipeline.release()
     for (const writer of running.writers) writer.release()
     this.phases.start('write-back')
-    await store.sweep(this.#limits.sweepKeysMax)
-    running.recordsSinceWriteBack += input.records + input.hopRecords
-    running.epochsSinceWriteBack++
-    const due =
-      store.dirtyBytes >= this.#limits.dirtyBytesMax ||
-      running.recordsSinceWriteBack >= this.#limits.recordsPerWriteBackMax ||
-      running.epochsSinceWriteBack >= this.#limits.epochsPerWriteBackMax ||
-      (input.records + input.hopRecords <= this.#limits.quietEpochRecords &&
-        store.dirtyKeys >= this.#limits.quietDirtyKeysMax)
-    if (due) await writeBack(running, this.#options)
+    await keepHouse(running, this.#options, this.#limits, input.records + input.hopRecords)
   }
 
   async #recoverAfter(reason: string): Promise<void> {
@@ -400,12 +438,14 @@ export class Slot {
   }
 
   /** To the committed position (I5): everything of the run before is let go first. */
-  async #recover(reason: string): Promise<void> {
+  async #recover(reason: string, followed?: Folding): Promise<void> {
     this.#options.onEvent?.({ kind: 'recovering', reason })
     await this.#letGo()
     await yieldToNewer(this.#options, this.#generation)
-    this.#running = await recover(this.#options, this.#limits, this.phases)
+    this.#running = await recover(this.#options, this.#limits, this.phases, followed)
     this.#generation = this.#running.generation
+    // At once: whoever was fenced finds the newer generation in the journal.
+    this.#heartbeatDueMs = Number.isFinite(this.#limits.heartbeatMs) ? 0 : Number.POSITIVE_INFINITY
   }
 
   async #letGo(): Promise<void> {

@@ -20,6 +20,7 @@ import type { CheckpointJob } from './job.js'
 
 export interface HostedCheckpoints extends SlotCheckpoints {
   readonly spool: DeltaSpool
+  readonly checkpointer: Checkpointer
 }
 
 export interface CheckpointParts {

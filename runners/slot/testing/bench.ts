@@ -67,7 +67,8 @@ export const journal = { topic: 'weir.counting.epochs', partition: 0 }
 export class Bench {
   readonly disk: MemoryDisk
   readonly partitions: number
-  readonly clock = { nowMs: () => 1_000, sleep: async () => {} }
+  nowMs = 1_000
+  readonly clock = { nowMs: () => this.nowMs, sleep: async () => {} }
   readonly log: MemoryLog
 
   constructor(partitions = 1, disk?: MemoryDisk) {
@@ -84,14 +85,18 @@ export class Bench {
     await this.log.append([{ topic: 'in', partition, records }])
   }
 
-  async slot(
+  async slot(...given: Parameters<Bench['options']>): Promise<Slot> {
+    return new Slot(await this.options(...given))
+  }
+
+  async options(
     faults: Partial<Faults> = {},
     limits: Partial<SlotLimits> = {},
     state = new StateDisk(),
     log: Log = new MemoryLog(this.disk, { clock: this.clock, faults: { ...noFaults, ...faults } }),
     kept?: KeptCheckpoints,
     more: (backend: StateBackend) => Partial<SlotOptions> = () => ({}),
-  ): Promise<Slot> {
+  ): Promise<SlotOptions> {
     const backend = state.open()
     const spool =
       kept && (await DeltaSpool.open({ directory: kept.spoolDirectory, onDropped: reason => kept.told.push(reason) }))
@@ -112,7 +117,7 @@ export class Bench {
         }),
       }
     if (kept && checkpoints) Object.assign(kept, { checkpointer: checkpoints.checkpointer, spool })
-    return new Slot({
+    return {
       ...(checkpoints && { checkpoints, onEvent: event => kept.told.push(event.kind) }),
       plan: counting(),
       slot: 0,
@@ -135,7 +140,7 @@ export class Bench {
       },
       syncState: true,
       ...more(backend),
-    })
+    }
   }
 
   async started(faults: Partial<Faults> = {}, limits: Partial<SlotLimits> = {}): Promise<Slot> {
