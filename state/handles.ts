@@ -15,6 +15,8 @@ import type { Json } from './inspect.js'
 export interface StateCodec<V> {
   readonly name: string
   readonly version: number
+  /** Avro, as canonical JSON, where values evolve by it (savepoint/avro.ts). */
+  readonly schema?: string
   /**
    * Whether `encode` takes the value and `decode` gives it back: asked when it is set. What is found out at the write-back
    * only fails the slot, because no record can be left out any more (I7).
@@ -81,6 +83,8 @@ export interface PageSource {
 export interface PagedCodec<O extends PagedObject> {
   readonly name: string
   readonly version: number
+  /** What its bytes depend on beside the version, such as page sizes: a codec of another layout cannot read them. */
+  readonly layout?: Json
   /** @param pages stays valid for the object's life: what it saved and dropped is read back through it */
   create(pages: PageSource): O
   /** @param pages as for `create` */

@@ -44,6 +44,42 @@ export { keyBytesMax, keyGroupOf, keyGroupRange, keyGroupsFor, keyGroupsMax } fr
 export { formatVersion, type JournalResume, type StatePosition } from './meta.js'
 export { StateMiss } from './miss.js'
 export { compareUtf8, wellFormed } from './order.js'
+export { avroCodec } from './savepoint/avro.js'
+export {
+  type CodecMigration,
+  CodecMigrations,
+  codecMigrations,
+  type StoredEntry,
+} from './savepoint/codec-migrations.js'
+export {
+  type CodecChange,
+  type HandleMigration,
+  type Migration,
+  type MigrationWishes,
+  planMigration,
+  type StepMigration,
+} from './savepoint/migration.js'
+export { type RestoreSavepointOptions, restoreSavepoint, restoreSavepointSlot } from './savepoint/restore.js'
+export {
+  checkSavepointName,
+  type InputClock,
+  listSavepoints,
+  publishSavepoint,
+  readSavepoint,
+  type Savepoint,
+  type SavepointSlot,
+  type StoredSavepoint,
+  verifySavepoint,
+} from './savepoint/savepoint.js'
+export { type CodecSchema, declaredState, type HandleSchema, type StepStateSchema } from './savepoint/schema.js'
+export {
+  copySavepointPart,
+  type PartFacts,
+  type PartOptions,
+  type PartPlace,
+  readSavepointPart,
+  writeSavepointPart,
+} from './savepoint/write.js'
 export type { StepState } from './step.js'
 export { type PendingWrite, StateStore, type StateStoreOptions } from './store.js'
 export type { DueTimer } from './timers.js'

@@ -21,6 +21,9 @@ const rangeEntriesMax = 4_096
 const armedFlag = 1
 const touchedFlag = 2
 
+/** How much of a stored root is not the object's own. */
+export const pagedHeadBytes = (root: Buffer): number => (((root[0] ?? 0) & touchedFlag) === 0 ? 1 : 9)
+
 export class PagedHandle<O extends PagedObject> implements PagedState<O>, HandleCore {
   readonly kind = 'paged'
   readonly name: string

@@ -238,11 +238,12 @@ export class DedupeIndex implements PagedObject {
   }
 }
 
-/** The codec of one step's indexes. */
-export function dedupeCodec(horizonMs: number, sizes: DedupeSizes): PagedCodec<DedupeIndex> {
+/** The codec of one step's indexes. @param fingerprintParts how many parts the kept fingerprints are hashes of */
+export function dedupeCodec(horizonMs: number, sizes: DedupeSizes, fingerprintParts: number): PagedCodec<DedupeIndex> {
   return {
     name: 'dedupe',
     version: 1,
+    layout: { horizon_ms: horizonMs, sizes: { ...sizes }, fingerprint_parts: fingerprintParts },
     create: pages => new DedupeIndex(horizonMs, sizes, pages),
     load: (root, pages) => DedupeIndex.load(horizonMs, sizes, root, pages),
     inspect: (index, pages) => index.inspect(pages),

@@ -34,7 +34,7 @@ export interface DedupeOptions<T> {
 export function dedupe<T>(options: DedupeOptions<T>): OperatorSpec {
   const sizes = options.sizes ?? defaultDedupeSizes
   assert(options.horizon > 0, 'a horizon is above 0')
-  const codec = dedupeCodec(options.horizon, sizes)
+  const codec = dedupeCodec(options.horizon, sizes, options.fingerprintOf.length)
   return {
     kind: 'dedupe',
     stateful: true,

@@ -4,8 +4,8 @@
  * Invariants: state is declared once, when the step is created; `onRecord` is retried with the same record after a full
  * output or a state miss, and what it emitted before does not go out twice.
  */
-import { AssertionError, type EventTimeMs } from '../../kernel/index.js'
-import type { StateFactory, Timers } from '../../state/index.js'
+import type { EventTimeMs } from '../../kernel/index.js'
+import { declaredState, type StateFactory, type Timers } from '../../state/index.js'
 import { OutputAdapter } from '../adapter.js'
 import type { Operator, OperatorSpec, Row, RowOutput, StepContext } from '../contract.js'
 
@@ -30,7 +30,7 @@ export function process<In, Out, S>(spec: ProcessSpec<In, Out, S>): OperatorSpec
     kind: 'process',
     stateful: true,
     features: [],
-    parameters: { ...spec.parameters, state: declaredState(spec.state) },
+    parameters: { ...spec.parameters, state: namesOf(spec.state) },
     create: (context: StepContext) => {
       const operator = spec.create({ state: spec.state(context.state), timers: context.timers })
       const adapter = new OutputAdapter<Out>(context)
@@ -74,23 +74,5 @@ export function process<In, Out, S>(spec: ProcessSpec<In, Out, S>): OperatorSpec
 }
 
 /** Names and codecs of the state that a step declares: another codec is another topology. */
-function declaredState(declare: (factory: StateFactory) => unknown): readonly string[] {
-  const declared: string[] = []
-  const note =
-    (kind: string) =>
-    (name: string, codec: { readonly name: string; readonly version: number }): never => {
-      declared.push(`${kind} ${name} ${codec.name}@${codec.version}`)
-      return unusable as never
-    }
-  declare({ value: note('value'), map: note('map'), paged: note('paged') })
-  return declared
-}
-
-const unusable = new Proxy(
-  {},
-  {
-    get: () => {
-      throw new AssertionError('state is declared here, and used in create')
-    },
-  },
-)
+const namesOf = (declare: (factory: StateFactory) => unknown): readonly string[] =>
+  declaredState(declare).map(({ kind, name, codec }) => `${kind} ${name} ${codec.name}@${codec.version}`)

@@ -429,15 +429,30 @@ export class Reservoir implements PagedObject {
   }
 }
 
-/** The codec of one step's reservoirs. @param inspect what a person wants to know of one */
+/**
+ * The codec of one step's reservoirs.
+ * @param valueNames of what each event carries, in their order
+ * @param inspect what a person wants to know of one
+ */
 export function reservoirCodec(
   shape: ReservoirShape,
+  valueNames: readonly string[],
   inspect: NonNullable<PagedCodec<Reservoir>['inspect']>,
 ): PagedCodec<Reservoir> {
+  const { boundaries, fraudAt, labelled, latenessMs, sizes } = shape
   return {
     inspect,
     name: 'reservoir',
     version: 1,
+    // What is longer ago than boundaries and lateness reach is gone.
+    layout: {
+      boundaries,
+      lateness_ms: latenessMs,
+      fraud_at: fraudAt,
+      values: valueNames,
+      labelled,
+      sizes: { ...sizes },
+    },
     create: pages => new Reservoir(shape, pages),
     load: (root, pages) => Reservoir.load(shape, root, pages),
   }

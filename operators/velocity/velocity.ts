@@ -84,7 +84,7 @@ export function velocity<V extends VelocityValues<T>, T, L = never>(spec: Veloci
     earlyLabelsMax: spec.earlyLabelsMax ?? defaultEarlyLabelsMax,
     ...(spec.sizes && { sizes: spec.sizes }),
   })
-  const codec = reservoirCodec(shape, describeReservoir(shape, spec.features, valueNames))
+  const codec = reservoirCodec(shape, valueNames, describeReservoir(shape, spec.features, valueNames))
   return {
     kind: 'velocity',
     stateful: true,

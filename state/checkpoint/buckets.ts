@@ -32,15 +32,9 @@ export function bucketOfKey(key: Buffer, keyGroups: number): number {
   return key[0] === space.expiry ? groupBuckets(keyGroups) : bucketOfGroup(groupOfKey(key), keyGroups)
 }
 
-/** Ranges of numbers, each from `from` to below `to`. */
-export interface GroupRange {
-  readonly from: number
-  readonly to: number
-}
-
 /** Which buckets hold something of these key groups: the expiry index always does. */
-export function bucketsOf(groups: GroupRange, keyGroups: number): ReadonlySet<number> {
+export function bucketsOf(ownsGroup: (group: number) => boolean, keyGroups: number): ReadonlySet<number> {
   const buckets = new Set([groupBuckets(keyGroups)])
-  for (let group = groups.from; group < groups.to; group++) buckets.add(bucketOfGroup(group, keyGroups))
+  for (let group = 0; group < keyGroups; group++) if (ownsGroup(group)) buckets.add(bucketOfGroup(group, keyGroups))
   return buckets
 }

@@ -3,7 +3,7 @@
  * which ends in the pool or on the disk, and no faster than its pace allows, so that epochs go on beside it.
  */
 import { type Clock, type DurationMs, defined } from '../../kernel/index.js'
-import type { StateSnapshot } from '../backend.js'
+import type { StateBackend, StateSnapshot } from '../backend.js'
 import { keyGroupRange, parseKey, prefixRange, space } from '../keys.js'
 import { bucketOfKey, groupBuckets, groupsOf } from './buckets.js'
 import { nameOf, type SegmentRef } from './manifest.js'
@@ -131,6 +131,12 @@ export class SegmentSink {
     const buckets = [open.first, open.last] as const
     this.segments.push({ name, kind: this.#kind, part: open.part, buckets, bytes: bytes.length })
   }
+}
+
+/** All state of a store, without what is about the store itself. */
+export function snapshotOf(backend: StateBackend, namespace: Uint8Array): Promise<StateSnapshot> {
+  const at = (within: number): Buffer => Buffer.concat([namespace, Buffer.of(within)])
+  return backend.snapshot({ gte: at(space.entry), lt: at(space.expiry + 1) })
 }
 
 /** Everything that the snapshot has of these buckets. @param buckets ascending */

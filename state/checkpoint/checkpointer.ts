@@ -10,14 +10,14 @@
  */
 import { assert, type Clock, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
 import type { StateBackend, StateSnapshot } from '../backend.js'
-import { space } from '../keys.js'
-import { formatVersion, type Meta, readMeta } from '../meta.js'
+import { type Meta, readMeta } from '../meta.js'
 import { bucketCount } from './buckets.js'
 import {
   type BuildLimits,
   defaultBuildLimits,
   Pace,
   SegmentSink,
+  snapshotOf,
   type Target,
   writeBases,
   writeDeltas,
@@ -29,6 +29,7 @@ import {
   type InputPosition,
   liveSegments,
   type Manifest,
+  manifestOf,
   manifestsOf,
   segmentsOf,
 } from './manifest.js'
@@ -202,13 +203,8 @@ export class Checkpointer {
     const goesOn = previous !== undefined && previous.key_groups === meta.keyGroups && spool.holds(previous.chain)
     const bases = goesOn ? this.#overgrown(previous) : [...new Array(bucketCount(meta.keyGroups)).keys()]
     const mark = goesOn ? await spool.mark() : await spool.start(meta.chain)
-    const snapshot = bases.length === 0 ? undefined : await backend.snapshot(this.#range())
+    const snapshot = bases.length === 0 ? undefined : await snapshotOf(backend, this.#namespace)
     return { meta, inputs, previous: goesOn ? previous : undefined, bases, snapshot, mark, atMs }
-  }
-
-  #range(): { gte: Buffer; lt: Buffer } {
-    const at = (within: number): Buffer => Buffer.concat([this.#namespace, Buffer.of(within)])
-    return { gte: at(space.entry), lt: at(space.expiry + 1) }
   }
 
   #overgrown({ sizes, segments }: Manifest): readonly number[] {
@@ -284,8 +280,7 @@ export class Checkpointer {
 
   #manifestOf({ meta, previous, inputs, atMs }: Moment, [deltas, full]: readonly SegmentSink[]): Manifest {
     const { app, slot } = this.#options
-    const { position, keyGroups, expiryClock, chain } = meta
-    const buckets = bucketCount(keyGroups)
+    const buckets = bucketCount(meta.keyGroups)
     const segments = [...(previous?.segments ?? []), ...deltas!.segments, ...full!.segments]
     const sizes = Array.from({ length: buckets }, (_, bucket) => {
       const base = full!.sizes.get(bucket)
@@ -293,22 +288,6 @@ export class Checkpointer {
       const before = previous!.sizes[bucket]!
       return { base: before.base, delta: before.delta + (deltas!.sizes.get(bucket) ?? 0) }
     })
-    return {
-      v: 1,
-      app,
-      slot,
-      state_format: formatVersion,
-      epoch: position.epoch,
-      journal_hash: position.journalHash,
-      fingerprint: position.fingerprint,
-      chain,
-      key_groups: keyGroups,
-      expiry_ms: Number.isFinite(expiryClock) ? expiryClock : null,
-      resume: position.resume ?? null,
-      inputs,
-      created_at: new Date(atMs).toISOString(),
-      segments: liveSegments(segments, buckets),
-      sizes,
-    }
+    return manifestOf(meta, { app, slot, inputs }, atMs, { segments: liveSegments(segments, buckets), sizes })
   }
 }

@@ -77,19 +77,50 @@ export function parseManifest(name: string, bytes: Buffer, folder: string): Mani
   } catch (error) {
     throw corrupt(messageOf(error))
   }
-  if (manifest.v !== 1 || manifest.state_format > formatVersion) {
-    const what = `has format ${manifest.v} and state of format ${manifest.state_format}`
-    throw new WeirError('STATE_FORMAT', `the checkpoint ${name} ${what}; this Weir reads 1 and up to ${formatVersion}`)
-  }
+  checkFormat(`the checkpoint ${name}`, manifest)
   if (folderOf(manifest.app, manifest.slot) !== folder) {
     throw corrupt(`it is of ${folderOf(manifest.app, manifest.slot)}, and lies in ${folder}`)
   }
-  const sound =
-    epochOfName(name) === manifest.epoch &&
-    manifest.segments.every(segment => namePattern.test(segment.name)) &&
-    manifest.sizes.length === bucketCount(manifest.key_groups)
-  if (!sound) throw corrupt('it contradicts itself')
+  if (epochOfName(name) !== manifest.epoch || !isSound(manifest)) throw corrupt('it contradicts itself')
   return manifest
+}
+
+/** @throws WeirError STATE_FORMAT for a newer Weir's */
+export function checkFormat(whose: string, { v, state_format }: Manifest): void {
+  if (v === 1 && state_format <= formatVersion) return
+  const what = `has format ${v} and state of format ${state_format}`
+  throw new WeirError('STATE_FORMAT', `${whose} ${what}; this Weir reads 1 and up to ${formatVersion}`)
+}
+
+/** Its segments have names of ours, and its buckets are as many as its key groups make. */
+export const isSound = ({ segments, sizes, key_groups }: Manifest): boolean =>
+  segments.every(segment => namePattern.test(segment.name)) && sizes.length === bucketCount(key_groups)
+
+/** What a manifest says beside its segments. @param createdAtMs by the clock of who makes it */
+export function manifestOf(
+  meta: Meta,
+  whose: { readonly app: string; readonly slot: number; readonly inputs: readonly InputPosition[] },
+  createdAtMs: number,
+  content: Pick<Manifest, 'segments' | 'sizes'>,
+): Manifest {
+  const { position, keyGroups, expiryClock, chain } = meta
+  return {
+    v: 1,
+    app: whose.app,
+    slot: whose.slot,
+    state_format: formatVersion,
+    epoch: position.epoch,
+    journal_hash: position.journalHash,
+    fingerprint: position.fingerprint,
+    chain,
+    key_groups: keyGroups,
+    expiry_ms: Number.isFinite(expiryClock) ? expiryClock : null,
+    resume: position.resume ?? null,
+    inputs: whose.inputs,
+    created_at: new Date(createdAtMs).toISOString(),
+    segments: content.segments,
+    sizes: content.sizes,
+  }
 }
 
 export const metaOf = (manifest: Manifest): Meta => ({

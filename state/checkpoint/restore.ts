@@ -7,9 +7,9 @@
  */
 import { assert, isWeirError, WeirError } from '../../kernel/index.js'
 import type { StateBackend } from '../backend.js'
-import { encodeMeta, formatKey, formatVersion, positionKey, readMeta } from '../meta.js'
+import { encodeMeta, formatKey, formatVersion, type Meta, positionKey, readMeta } from '../meta.js'
 import { wipe } from '../wipe.js'
-import { bucketCount, bucketOfKey, bucketsOf, type GroupRange, groupOfKey } from './buckets.js'
+import { bucketCount, bucketOfKey, bucketsOf, groupOfKey } from './buckets.js'
 import type { Catalogue } from './catalogue.js'
 import { basesOf, hashOfName, type Manifest, metaOf, type SegmentRef, segmentsOf } from './manifest.js'
 import { readSegment, type SegmentEntry } from './segment.js'
@@ -19,6 +19,12 @@ export interface RestoreOptions {
   readonly namespace?: Uint8Array
   /** Called with the bytes of segments applied so far, of all. */
   readonly onProgress?: (bytes: number, ofBytes: number) => void
+}
+
+export interface RestoreGroupsOptions extends RestoreOptions {
+  readonly ownsGroup: (group: number) => boolean
+  /** Where an entry goes, by its key without the namespace; undefined: it is left out. All stay where they are without it. */
+  readonly moved?: (key: Buffer) => Buffer | undefined
 }
 
 export interface RestoreNewestOptions extends RestoreOptions {
@@ -62,37 +68,41 @@ export async function restore(catalogue: Catalogue, manifest: Manifest, options:
   const { backend, namespace = new Uint8Array(0) } = options
   assert((await readMeta(backend, namespace)) === undefined, 'a store to restore into is empty')
   await wipe(backend, namespace)
-  await restoreGroups(catalogue, manifest, { from: 0, to: manifest.key_groups }, options)
+  await restoreGroups(catalogue, manifest, { ...options, ownsGroup: () => true })
+  await writeMeta(options, metaOf(manifest))
+}
+
+/** What makes a restored store one that can be opened: the last write of a restore. */
+export async function writeMeta({ backend, namespace = new Uint8Array(0) }: RestoreOptions, meta: Meta): Promise<void> {
   const batch = backend.batch()
   batch.put(formatKey(namespace), Buffer.of(formatVersion))
-  batch.put(positionKey(namespace), encodeMeta(metaOf(manifest)))
+  batch.put(positionKey(namespace), encodeMeta(meta))
   // Sync: the log below may be trimmed by what the store says that it reflects.
   await backend.write(batch, { sync: true })
 }
 
 /**
- * Puts the state of some key groups, without a position: a store is put together from the checkpoints of several slots so, when
- * their number changes. Reads the segments that hold these groups alone.
+ * Puts the state of some key groups, without a position: a store is put together from the parts of several slots so, when their
+ * number changes. Reads the segments that hold these groups alone.
  * @throws WeirError as `restore`
  */
 export async function restoreGroups(
   catalogue: Catalogue,
   manifest: Manifest,
-  groups: GroupRange,
-  { backend, namespace = new Uint8Array(0), onProgress }: RestoreOptions,
+  { backend, namespace = new Uint8Array(0), onProgress, ownsGroup, moved = key => key }: RestoreGroupsOptions,
 ): Promise<void> {
   const keyGroups = manifest.key_groups
-  const buckets = bucketsOf(groups, keyGroups)
-  const needed = neededFor(manifest, buckets)
+  const needed = neededFor(manifest, bucketsOf(ownsGroup, keyGroups))
   const ofBytes = needed.reduce((sum, { segment }) => sum + segment.bytes, 0)
   let bytes = 0
   for (const { segment, applies } of needed) {
     for await (const entries of readStored(catalogue, segment)) {
       const batch = backend.batch()
       for (const { key, value } of entries) {
-        const group = groupOfKey(key)
-        if (group < groups.from || group >= groups.to || !applies.has(bucketOfKey(key, keyGroups))) continue
-        const whole = Buffer.concat([namespace, key])
+        if (!ownsGroup(groupOfKey(key)) || !applies.has(bucketOfKey(key, keyGroups))) continue
+        const to = moved(key)
+        if (to === undefined) continue
+        const whole = Buffer.concat([namespace, to])
         if (value === undefined) batch.delete(whole)
         else batch.put(whole, value)
       }
