@@ -7,6 +7,7 @@ export {
   encodeJournalRecord,
   type GenesisFrom,
   type GenesisRecord,
+  generationOf,
   type JournalRecord,
   journalTopicOf,
   type LaterGenesis,
@@ -14,7 +15,8 @@ export {
   type PartitionOffset,
   planOf,
 } from './journal.js'
-export { firstLink, lastLink } from './journal-reader.js'
+export { firstLink, firstOfPlan, type Link, lastLink } from './journal-reader.js'
+export { type ClosingEpoch, laterGenesis } from './later-genesis.js'
 export type { SlotState } from './lifecycle.js'
 export {
   type CommittedEpoch,

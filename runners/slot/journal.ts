@@ -11,6 +11,7 @@
  * Format page: runners/slot/FORMAT.md.
  */
 import { messageOf, sha256Hex, WeirError } from '../../kernel/index.js'
+import type { Migration } from '../../state/index.js'
 
 export interface PartitionOffset {
   readonly topic: string
@@ -38,7 +39,7 @@ export interface FirstGenesis {
 /** Of a plan that follows another: all slots' are written by one transaction, once the plan before is closed. */
 export interface LaterGenesis extends Omit<FirstGenesis, 'v'> {
   readonly v: 2
-  /** 2, 3 … */
+  /** 2, 3 …, after `slot` */
   readonly plan: number
   /** Above every epoch of the plans before, in whichever slot: what a store reflects can be compared across plans. */
   readonly epoch: number
@@ -47,7 +48,6 @@ export interface LaterGenesis extends Omit<FirstGenesis, 'v'> {
   readonly clocks: readonly PartitionClock[]
   /** Of every stage, ms: the least of the slots of before, so that nothing becomes late by the change. */
   readonly watermark_ms: number | null
-  readonly expiry_ms: number | null
   /** Totals of the plan before go on as those of slot 0. */
   readonly counts: Readonly<Record<string, number>>
   /** The state that the plan begins with. */
@@ -60,8 +60,7 @@ export interface GenesisFrom {
   readonly savepoint: string
   /** Of what was published as the savepoint. */
   readonly sha256: string
-  /** What becomes of its steps (state/savepoint). */
-  readonly migration: unknown
+  readonly migration: Migration
 }
 
 export type GenesisRecord = FirstGenesis | LaterGenesis

@@ -58,11 +58,10 @@ async function begin(bench: Bench, state: StateDisk): Promise<Seed> {
     start: last.positions,
     clocks: last.clocks,
     watermark_ms: last.watermark_ms,
-    expiry_ms: null,
     counts: last.counts,
     job: {},
     fingerprint: last.fingerprint,
-    from: { savepoint: 's', sha256: 'x', migration: {} },
+    from: { savepoint: 's', sha256: 'x', migration: [] },
     previous: encodeJournalRecord(last).hash,
   }
   await bench.log.append([{ ...journal, records: [{ key: null, value: encodeJournalRecord(genesis).bytes }] }])
