@@ -57,6 +57,7 @@ export const workerVerb: Verb = {
       cardKey: textOf(config, 'card_key'),
       cacheMb: numberOf(config, 'cache_mb'),
       checkpoints: checkpointsOf(config),
+      standbys: numberOf(config, 'standbys'),
       threads,
       clock: systemClock,
       onEvent: event => logEvent(logger, event),
@@ -93,9 +94,10 @@ function checkpointsOf(config: Config): CheckpointJob | undefined {
 function logEvent(logger: Logger, event: WorkerEvent): void {
   switch (event.kind) {
     case 'assigned':
-      logger.info({ slots: event.slots }, 'the group has assigned slots')
+      logger.info({ slots: event.slots, standbys: event.standbys }, 'the group has assigned slots')
       return
     case 'running':
+    case 'following':
     case 'released':
       logger.info({ slot: event.slot }, `slot ${event.kind}`)
       return
@@ -135,6 +137,12 @@ function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
     case 'checkpoint-failed':
     case 'checkpoints-removed':
       logCheckpointEvent(logger.child({ slot }), event)
+      return
+    case 'taking-over':
+      logger.info({ slot, why: event.why, silent_ms: event.silentMs }, 'the slot is taken over')
+      return
+    case 'fenced':
+      logger.warn({ slot }, 'another worker has taken the slot over; it is followed from now on')
       return
     case 'failed':
       logger.warn({ slot, code: event.code }, 'the slot failed and begins anew from the committed position')

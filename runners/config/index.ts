@@ -203,6 +203,17 @@ export const settings = [
     worker: true,
     about: 'trim, or keep all of it for audits',
   },
+  {
+    key: 'standbys',
+    env: 'WEIR_STANDBYS',
+    flag: 'standbys',
+    kind: 'number',
+    fallback: 0,
+    min: 0,
+    max: 1,
+    worker: true,
+    about: '1: each slot is followed by another worker, which takes over within a second; the same for all workers',
+  },
   ...kafkaSettings,
 ] as const satisfies readonly Setting[]
 

@@ -122,7 +122,8 @@ export async function firstOfPlan(log: Log, journal: TopicPartition, plan: numbe
 /** The newest record: scans back past what holds none, as transaction markers and aborted records. */
 export async function lastLink(log: Log, journal: TopicPartition): Promise<Link | undefined> {
   const { earliest, latest } = await log.range(journal)
-  for (let back = 1n; ; back *= 16n) {
+  // The very last is a marker more often than not, and a poll that finds nothing else waits for more.
+  for (let back = 16n; ; back *= 16n) {
     const from = (latest - back > earliest ? latest - back : earliest) as Offset
     let last: Link | undefined
     for await (const link of read(log, journal, from, 1_000)) last = link

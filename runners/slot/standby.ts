@@ -6,7 +6,7 @@
  * read from the journal, hence a committed one; 3. I4: `takeOver` fences first and then folds what it has not read yet.
  * Calls must not overlap. After an error it is closed and another one is made.
  */
-import { defined } from '../../kernel/index.js'
+import { type DurationMs, defined, millis } from '../../kernel/index.js'
 import { RangeReaders } from './intake.js'
 import { ChainReader, lastLink, linkAt } from './journal-reader.js'
 import { defaultLimits, type SlotLimits, type SlotOptions } from './options.js'
@@ -14,7 +14,7 @@ import { foldLink, journalOf, openFolding } from './recover.js'
 import { Rhythm } from './rhythm.js'
 import { type Folding, keepHouse, writeBack } from './running.js'
 import { Slot } from './slot.js'
-import type { TakeoverFacts } from './takeover.js'
+import { silenceOf, type TakeoverFacts } from './takeover.js'
 
 export interface StandbyLag {
   /** Epochs that have been read from the journal and not been folded: a thousand and some at most. */
@@ -103,7 +103,7 @@ export class Standby {
     const { folding, chain } = this.#fold
     const { epochsPerFollowMax, pollWaitMs } = this.#limits
     const askedAtMs = clock.nowMs()
-    const links = await chain.next(epochsPerFollowMax, pollWaitMs)
+    const links = await chain.next(epochsPerFollowMax, this.#waitMs())
     // This process stood still, and its owner perhaps as well.
     if (links.length === 0 && clock.nowMs() - askedAtMs > pollWaitMs + stillMsMax) this.#rhythm.deaf(clock.nowMs())
     for (const link of links) {
@@ -112,6 +112,14 @@ export class Standby {
       if (records !== undefined) await keepHouse(folding, this.#following, this.#limits, records)
     }
     return links.length
+  }
+
+  /** Not past the moment from which the owner counts as dead. */
+  #waitMs(): DurationMs {
+    const { facts } = this
+    const { pollWaitMs } = this.#limits
+    const leftMs = facts.heartbeatMs ? silenceOf(facts, facts.heartbeatMs) - facts.silentMs : 0
+    return leftMs > 0 ? millis(Math.min(pollWaitMs, leftMs)) : pollWaitMs
   }
 
   /**

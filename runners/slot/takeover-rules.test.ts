@@ -43,10 +43,10 @@ describe('who follows a slot', () => {
     assert.equal(decided({ ranHere: { generation: 3 } }), undefined)
   })
 
-  it('asks for twice the silence with each take-over of the last minute, to a bound', () => {
-    const silences = [0, 1, 2, 3, 4, 9].map(takeovers => silenceOf({ takeovers, longestGapMs: 0 }, 250))
-    assert.deepEqual(silences, [750, 1_500, 3_000, 6_000, 10_000, 10_000])
-    assert.equal(decided({ silentMs: 1_400, takeovers: 1 }), undefined)
+  it('asks for twice the silence with each take-over of the last minute but one, to a bound', () => {
+    const silences = [0, 1, 2, 3, 4, 5, 9].map(takeovers => silenceOf({ takeovers, longestGapMs: 0 }, 250))
+    assert.deepEqual(silences, [750, 750, 1_500, 3_000, 6_000, 10_000, 10_000])
+    assert.equal(decided({ silentMs: 1_400, takeovers: 2 }), undefined)
   })
 
   it('gives an owner that has been slow twice the time it took', () => {

@@ -4,7 +4,7 @@
  * Invariants: 1. I4: whoever may take a slot over is a member of the group to whom the slot is given, in whatever part, and
  * whose membership is fresh: that is asked before, and again with each committer (slot-log.ts of the worker). 2. A slot whose
  * owner commits is taken from it only once for each time that the group gives it anew. 3. Whoever was fenced does not fence
- * back: it takes over by silence, as anyone else; and with each take-over the silence that is asked for doubles, so that
+ * back: it takes over by silence, as anyone else; and with each take-over after a first the silence that is asked for doubles, so that
  * two who are both slow do not fence each other for ever.
  */
 import { type DurationMs, millis, seconds } from '../../kernel/index.js'
@@ -51,6 +51,6 @@ export function silenceOf(
   { takeovers, longestGapMs }: Pick<TakeoverFacts, 'takeovers' | 'longestGapMs'>,
   heartbeatMs: number,
 ): DurationMs {
-  const missed = missedMax * heartbeatMs * 2 ** Math.min(takeovers, doublingsMax)
+  const missed = missedMax * heartbeatMs * 2 ** Math.min(Math.max(0, takeovers - 1), doublingsMax)
   return millis(Math.min(silenceMax, Math.max(missed, 2 * longestGapMs)))
 }

@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { assignSlots, type GroupMember } from './assigner.js'
+import { assignSlots, assignStandbys, type GroupMember } from './assigner.js'
 
 const member = (id: string, running: number[] = [], stored: [number, number][] = [], threads = 1): GroupMember => ({
   id,
   threads,
   running,
+  following: [],
   stored: new Map(stored),
+  standbys: 0,
 })
+
+/** A member that takes standbys. */
+const follower = (id: string, running: number[] = [], following: number[] = [], stored: [number, number][] = []) => ({
+  ...member(id, running, stored),
+  following,
+  standbys: 1,
+})
+const followed = (members: GroupMember[], slots: number) =>
+  Object.fromEntries(assignStandbys(members, assignSlots(members, slots)))
 
 const assigned = (members: GroupMember[], slots: number) => Object.fromEntries(assignSlots(members, slots))
 
@@ -47,6 +58,8 @@ describe('the assigner', () => {
         id: fc.string({ minLength: 1, maxLength: 3 }),
         threads: fc.integer({ min: 1, max: 4 }),
         running: fc.uniqueArray(fc.integer({ min: 0, max: 9 })),
+        following: fc.uniqueArray(fc.integer({ min: 0, max: 9 })),
+        standbys: fc.integer({ min: 0, max: 1 }),
         stored: fc.uniqueArray(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: 99 })), {
           selector: ([slot]) => slot,
         }),
@@ -68,7 +81,56 @@ describe('the assigner', () => {
             assert.ok(gain < 0, `moving a slot from ${a.id} to ${b.id} would even the load out`)
           }
         }
+        const standbys = assignStandbys(group, result)
+        assert.deepEqual(assignStandbys([...group].reverse(), result), standbys)
+        for (let slot = 0; slot < slots; slot++) {
+          const able = group.filter(({ id, standbys }) => standbys > 0 && !result.get(id)!.includes(slot))
+          const given = group.filter(({ id }) => standbys.get(id)!.includes(slot))
+          assert.equal(given.length, able.length > 0 ? 1 : 0)
+          assert.ok(given.every(one => able.includes(one)))
+        }
       }),
     )
+  })
+
+  it('has each slot followed by another member, the load spread', () => {
+    const members = [follower('a', [0]), follower('b', [1]), follower('c', [2])]
+    const standbys = Object.values(followed(members, 3)).map(slots => slots.length)
+    assert.deepEqual(standbys, [1, 1, 1])
+  })
+
+  it('has nobody follow where there is nobody else, or nobody who does', () => {
+    assert.deepEqual(followed([follower('a', [0, 1])], 2), { a: [] })
+    assert.deepEqual(followed([follower('a', [0]), member('b')], 1), { a: [], b: [] })
+  })
+
+  it('leaves a standby where it is', () => {
+    const members = [follower('a', [0]), follower('b', [], [], [[0, 9]]), follower('c', [], [0], [[0, 5]])]
+    assert.deepEqual(followed(members, 1), { a: [], b: [], c: [0] })
+  })
+
+  it('has a slot followed where its newest state lies', () => {
+    const members = [follower('a', [0]), follower('b', [], [], [[0, 5]]), follower('c', [], [], [[0, 9]])]
+    assert.deepEqual(followed(members, 1), { a: [], b: [], c: [0] })
+  })
+
+  it('gives a slot that lost its owner to its standby, whatever others have on their disks', () => {
+    const members = [follower('b', [1], [0], [[0, 5]]), follower('c', [2], [], [[0, 9]])]
+    assert.deepEqual(assigned(members, 3), { b: [0, 1], c: [2] })
+  })
+
+  it('leaves a slot with the standby that has taken it over, and has the owner of before follow it', () => {
+    const members = [follower('a', [], [0], [[0, 9]]), follower('b', [0], [], [[0, 5]])]
+    assert.deepEqual(assigned(members, 1), { a: [], b: [0] })
+    assert.deepEqual(followed(members, 1), { a: [0], b: [] })
+  })
+
+  it('has a slot that moves followed where it ran: it goes on there until the other is ready', () => {
+    const members = [follower('a', [0, 1]), follower('b'), follower('c', [2, 3])]
+    const owned = assigned(members, 4)
+    const [moved] = owned.b!
+    assert.equal(owned.b!.length, 1)
+    const standbys = followed(members, 4)
+    assert.ok(owned.a!.includes(moved!) === false && (standbys.a!.includes(moved!) || standbys.c!.includes(moved!)))
   })
 })

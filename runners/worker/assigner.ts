@@ -1,34 +1,93 @@
 /**
- * Which member of the group runs which slot: a pure function of what the members say of themselves.
+ * Which member of the group runs which slot, and which follows it: pure functions of what the members say of themselves.
  *
- * Invariants: 1. every slot has exactly one member; 2. the same members in any order give the same answer; 3. a slot stays
- * where it runs unless a move makes the load more even: moving costs its state a replay.
+ * Invariants: 1. every slot has exactly one member, and at most one standby, which is another; 2. the same members in any order
+ * give the same answer; 3. a slot stays where it runs unless a move makes the load more even: moving costs its state a replay.
  */
-export interface GroupMember {
-  readonly id: string
+
+/** What a member says of itself to whoever assigns. */
+export interface MemberNote {
   readonly threads: number
   /** Slots that it runs now. */
   readonly running: readonly number[]
+  /** Slots that it follows now. */
+  readonly following: readonly number[]
   /** Slots whose state lies on its disk, with the epoch that the state reflects. */
   readonly stored: ReadonlyMap<number, number>
+  /** 0: it follows none. */
+  readonly standbys: number
+}
+
+export interface GroupMember extends MemberNote {
+  readonly id: string
+}
+
+/** What a member is given: slots to run, slots to follow; both ascending. */
+export interface Assigned {
+  readonly slots: readonly number[]
+  readonly standbys: readonly number[]
 }
 
 /** @returns for each member's id its slots, ascending */
 export function assignSlots(members: readonly GroupMember[], slots: number): ReadonlyMap<string, readonly number[]> {
-  const ordered = [...members].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
-  const loads = ordered.map(member => new Load(member))
+  const loads = inOrder(members).map(member => new Load(member))
   if (loads.length === 0) return new Map()
-  for (let slot = 0; slot < slots; slot++) (runningAt(loads, slot) ?? bestFor(loads, slot)).slots.add(slot)
+  for (let slot = 0; slot < slots; slot++) (runningAt(loads, slot) ?? bestFor(loads, slot)!).slots.add(slot)
   while (evenOut(loads)) {}
   return new Map(loads.map(({ member, slots: taken }) => [member.id, [...taken].sort((a, b) => a - b)]))
 }
 
+/**
+ * A standby for each slot where there is a member for it. It stays where the slot is hot (run or followed there until now), goes
+ * else to who has the newest state of it, and among equals to who has the least to do.
+ * @param owned as `assignSlots` gave them
+ * @returns for each member's id the slots that it follows, ascending
+ */
+export function assignStandbys(
+  members: readonly GroupMember[],
+  owned: ReadonlyMap<string, readonly number[]>,
+): ReadonlyMap<string, readonly number[]> {
+  const loads = inOrder(members).map(member => new Load(member, owned.get(member.id)))
+  const isOwner = ({ member }: Load, slot: number): boolean => owned.get(member.id)?.includes(slot) === true
+  const able = (slot: number): readonly Load[] => loads.filter(load => load.member.standbys > 0 && !isOwner(load, slot))
+  const standbyOf = new Map<number, Load>()
+  for (const slot of [...owned.values()].flat().sort((a, b) => a - b)) {
+    const best = bestFor(able(slot), slot)
+    best?.slots.add(slot)
+    if (best !== undefined) standbyOf.set(slot, best)
+  }
+  const move = (slot: number, from: Load): boolean => {
+    if (from.isHot(slot) || from.epochOf(slot) >= 0) return false
+    const to = greatest(able(slot), load => -load.with(1))
+    if (to === undefined || to.with(1) >= from.with(0)) return false
+    from.slots.delete(slot)
+    to.slots.add(slot)
+    standbyOf.set(slot, to)
+    return true
+  }
+  while ([...standbyOf].some(([slot, from]) => move(slot, from))) {}
+  return new Map(
+    loads.map(({ member, slots }) => [
+      member.id,
+      [...slots].filter(slot => !owned.get(member.id)?.includes(slot)).sort((a, b) => a - b),
+    ]),
+  )
+}
+
+const inOrder = (members: readonly GroupMember[]): readonly GroupMember[] =>
+  [...members].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
+
 class Load {
   readonly member: GroupMember
-  readonly slots = new Set<number>()
+  readonly slots: Set<number>
 
-  constructor(member: GroupMember) {
+  constructor(member: GroupMember, slots: readonly number[] = []) {
     this.member = member
+    this.slots = new Set(slots)
+  }
+
+  isHot(slot: number): boolean {
+    return this.member.running.includes(slot) || this.member.following.includes(slot)
   }
 
   /** Slots a thread, if it had `more` of them. */
@@ -49,13 +108,9 @@ function runningAt(loads: readonly Load[], slot: number): Load | undefined {
   )
 }
 
-/** The member with the newest state of the slot; among equals the one with the least to do. */
-function bestFor(loads: readonly Load[], slot: number): Load {
-  const newest = Math.max(...loads.map(load => load.epochOf(slot)))
-  return greatest(
-    loads.filter(load => load.epochOf(slot) === newest),
-    load => -load.with(1),
-  )!
+/** Its standby; without one the member with the newest state of the slot; among equals the one with the least to do. */
+function bestFor(loads: readonly Load[], slot: number): Load | undefined {
+  return greatestBy(loads, [load => (load.isHot(slot) ? 1 : 0), load => load.epochOf(slot), load => -load.with(1)])
 }
 
 /** Moves one slot from who has most to who has least, if both are then no worse off than before. */
@@ -63,10 +118,20 @@ function evenOut(loads: readonly Load[]): boolean {
   const most = greatest(loads, load => load.with(-1))!
   const least = greatest(loads, load => -load.with(1))!
   if (most === least || least.with(1) > most.with(-1)) return false
-  const moving = greatest([...most.slots], slot => least.epochOf(slot))!
+  const moving = greatestBy([...most.slots], [slot => (least.isHot(slot) ? 1 : 0), slot => least.epochOf(slot)])!
   most.slots.delete(moving)
   least.slots.add(moving)
   return true
+}
+
+/** The first of the greatest by the first measure; among equals by the next. */
+function greatestBy<T>(items: readonly T[], measures: readonly ((item: T) => number)[]): T | undefined {
+  let left = items
+  for (const of of measures) {
+    const most = Math.max(...left.map(of))
+    left = left.filter(item => of(item) === most)
+  }
+  return left[0]
 }
 
 /** The first of the greatest. */

@@ -28,7 +28,13 @@ export async function serveHealth(
         return answer(response, 200, { status: 'ok' })
       case '/readyz': {
         const reasons = worker.notReady()
-        const slots = worker.status.map(({ slot, state, epoch, inputs }) => ({ slot, state, epoch, inputs }))
+        const slots = worker.status.map(({ slot, state, epoch, inputs, behind }) => ({
+          slot,
+          state,
+          epoch,
+          inputs,
+          behind,
+        }))
         return answer(response, reasons.length === 0 ? 200 : 503, { ready: reasons.length === 0, reasons, slots })
       }
       case '/metrics':
@@ -112,7 +118,8 @@ function metricsOf(worker: WorkerView): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
-  const perSlot = (name: string, help: string, of: (status: SlotWorker['status'][number]) => number): void => {
+  type Status = SlotWorker['status'][number]
+  const perSlot = (name: string, help: string, of: (status: Status) => number, standbys = false): void => {
     new Gauge({
       name,
       help,
@@ -120,7 +127,9 @@ function metricsOf(worker: WorkerView): Registry {
       registers,
       collect() {
         this.reset()
-        for (const status of worker.status) this.set({ slot: status.slot }, of(status))
+        for (const status of worker.status) {
+          if ((status.behind !== undefined) === standbys) this.set({ slot: status.slot }, of(status))
+        }
       },
     })
   }
@@ -129,6 +138,10 @@ function metricsOf(worker: WorkerView): Registry {
   for (const count of ['records', 'decisions', 'duplicates', 'conflicts', 'dead_letters', 'late'] as const) {
     perSlot(`weir_slot_${count}`, `${count} since the journal began`, ({ counts }) => counts[count] ?? 0)
   }
+  const behind = 'Epochs of a followed slot that have been read and not been folded'
+  perSlot('weir_standby_behind_epochs', behind, status => status.behind?.epochs ?? 0, true)
+  const age = 'Age of the last epoch that a standby has folded, beyond what the owner promises, in seconds'
+  perSlot('weir_standby_behind_seconds', age, status => (status.behind?.ms ?? 0) / 1_000, true)
   const perInput = (name: string, help: string, of: (input: { behind: number; undecided: number }) => number): void => {
     new Gauge({
       name,

@@ -33,6 +33,8 @@ export interface WorkerJob {
   /** For each slot. */
   readonly cacheMb: number
   readonly checkpoints: CheckpointJob | undefined
+  /** With 1 idle slots commit heartbeats, and this worker follows slots that others run. */
+  readonly standbys: number
   /** Without one, decisions are written as JSON, and framed Avro ends in the dead letters. */
   readonly registry: RegistryAccess | undefined
 }

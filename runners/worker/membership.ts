@@ -10,7 +10,7 @@ import kafkajs, { type Consumer, type KafkaConfig } from 'kafkajs'
 import type { Clock, DurationMs } from '../../kernel/index.js'
 import { messageOf, millis, seconds } from '../../kernel/index.js'
 import type { PartitionOffset } from '../slot/index.js'
-import { assignSlots, type GroupMember } from './assigner.js'
+import { type Assigned, assignSlots, assignStandbys, type GroupMember, type MemberNote } from './assigner.js'
 
 const { AssignerProtocol, Kafka } = kafkajs
 const { MemberAssignment, MemberMetadata } = AssignerProtocol
@@ -20,12 +20,9 @@ const heartbeatEvery = millis(500)
 const rejoinPause = millis(500)
 const protocolName = 'weir-slots-1'
 
-/** What a member says of itself to whoever assigns. */
-export interface MemberNote {
-  readonly threads: number
-  readonly running: readonly number[]
-  readonly stored: ReadonlyMap<number, number>
-}
+/** An assignment is looked up as often as this before it counts as one without standbys. */
+const lookUpsMax = 5
+const lookUpPause = millis(200)
 
 export interface MembershipOptions {
   readonly kafka: KafkaConfig
@@ -37,7 +34,7 @@ export interface MembershipOptions {
   readonly slots: number
   readonly clock: Clock
   readonly note: () => MemberNote
-  readonly onAssigned: (slots: readonly number[]) => void
+  readonly onAssigned: (assigned: Assigned) => void
   readonly onTrouble: (message: string) => void
 }
 
@@ -45,17 +42,14 @@ export class Membership {
   readonly #options: MembershipOptions
   #consumer: Consumer | undefined
   #answeredAtMs = Number.NEGATIVE_INFINITY
-  #slots: readonly number[] = []
+  #assigned: Assigned = { slots: [], standbys: [] }
+  /** Of assignments: one that has been overtaken by another is of no interest any more. */
+  #joins = 0
   #stopped = false
   #rejoining: Promise<void> = Promise.resolve()
 
   constructor(options: MembershipOptions) {
     this.#options = options
-  }
-
-  /** Slots that the group has given to this member. */
-  get slots(): readonly number[] {
-    return this.#slots
   }
 
   get fresh(): boolean {
@@ -99,8 +93,8 @@ export class Membership {
       this.#answered()
       const assignment = payload.memberAssignment as Readonly<Record<string, readonly number[]>>
       consumer.pause(Object.entries(assignment).map(([topic, partitions]) => ({ topic, partitions: [...partitions] })))
-      this.#slots = [...(assignment[journalTopic] ?? [])].sort((a, b) => a - b)
-      this.#options.onAssigned(this.#slots)
+      const slots = [...(assignment[journalTopic] ?? [])].sort((a, b) => a - b)
+      void this.#joined(consumer, payload.memberId, slots)
     })
     consumer.on('consumer.crash', ({ payload }) => this.#rejoin(consumer, payload.error))
     try {
@@ -110,6 +104,38 @@ export class Membership {
     } catch (error) {
       this.#rejoin(consumer, error)
     }
+  }
+
+  async #joined(consumer: Consumer, memberId: string, slots: readonly number[]): Promise<void> {
+    const join = ++this.#joins
+    const standbys = await this.#standbysOf(consumer, memberId, () => join !== this.#joins || this.#stopped)
+    if (join !== this.#joins || this.#stopped) return
+    // What is not known stays: a standby too many costs little.
+    const kept = this.#assigned.standbys.filter(slot => !slots.includes(slot))
+    this.#assigned = { slots, standbys: standbys ?? kept }
+    this.#options.onAssigned(this.#assigned)
+  }
+
+  /** The coordinator is asked: kafkajs shows of an assignment the partitions alone. @returns undefined when it does not say */
+  async #standbysOf(
+    consumer: Consumer,
+    memberId: string,
+    isOver: () => boolean,
+  ): Promise<readonly number[] | undefined> {
+    if (this.#options.note().standbys === 0) return []
+    for (let lookUp = 1; !isOver(); lookUp++) {
+      try {
+        const { members } = await consumer.describeGroup()
+        const ours = members.find(member => member.memberId === memberId)?.memberAssignment
+        if (ours !== undefined && ours.length > 0) return standbysIn(MemberAssignment.decode(ours)?.userData)
+      } catch (error) {
+        if (isOver()) return undefined
+        if (lookUp === lookUpsMax) this.#options.onTrouble(messageOf(error))
+      }
+      if (lookUp === lookUpsMax) return undefined
+      await this.#options.clock.sleep(lookUpPause)
+    }
+    return undefined
   }
 
   #answered(): void {
@@ -142,12 +168,14 @@ export class Membership {
           id: memberId,
           ...decodeNote(MemberMetadata.decode(memberMetadata)?.userData),
         }))
-        return [...assignSlots(group, this.#options.slots)].map(([memberId, slots]) => ({
+        const owned = assignSlots(group, this.#options.slots)
+        const standbys = assignStandbys(group, owned)
+        return [...owned].map(([memberId, slots]) => ({
           memberId,
           memberAssignment: MemberAssignment.encode({
             version: 1,
             assignment: this.#partitionsOf(slots),
-            userData: Buffer.alloc(0),
+            userData: Buffer.from(JSON.stringify({ standbys: standbys.get(memberId) })),
           }),
         }))
       },
@@ -165,20 +193,27 @@ export class Membership {
   }
 }
 
-function encodeNote({ threads, running, stored }: MemberNote): Buffer {
-  return Buffer.from(JSON.stringify({ threads, running, stored: [...stored] }))
+function encodeNote({ stored, ...note }: MemberNote): Buffer {
+  return Buffer.from(JSON.stringify({ ...note, stored: [...stored] }))
+}
+
+function standbysIn(bytes: Buffer | undefined): readonly number[] {
+  if (bytes === undefined || bytes.length === 0) return []
+  return (JSON.parse(bytes.toString('utf8')) as { readonly standbys?: readonly number[] }).standbys ?? []
 }
 
 /** A member of another version says what this one does not know: it then counts as one without slots. */
 function decodeNote(bytes: Buffer | undefined): Omit<GroupMember, 'id'> {
-  const none = { threads: 1, running: [], stored: new Map<number, number>() }
+  const none = { threads: 1, running: [], following: [], stored: new Map<number, number>(), standbys: 0 }
   if (bytes === undefined || bytes.length === 0) return none
-  const { threads, running, stored } = JSON.parse(bytes.toString('utf8')) as {
+  const { stored, ...note } = JSON.parse(bytes.toString('utf8')) as {
     threads: number
     running: number[]
+    following?: number[]
     stored: [number, number][]
+    standbys?: number
   }
-  return { threads, running, stored: new Map(stored) }
+  return { ...none, ...note, stored: new Map(stored) }
 }
 
 export const sessionTimeoutMs: DurationMs = sessionTimeout

@@ -11,7 +11,9 @@ export interface StateQuestion {
 }
 
 export type ToThread =
-  | { readonly kind: 'run'; readonly slot: number }
+  /** @see SlotHost for `given` */
+  | { readonly kind: 'run'; readonly slot: number; readonly given: boolean }
+  | { readonly kind: 'give'; readonly slot: number; readonly given: boolean }
   | { readonly kind: 'stop'; readonly slot: number }
   /** Answer to 'ask'. */
   | { readonly kind: 'permission'; readonly slot: number; readonly granted: boolean }
@@ -23,8 +25,8 @@ export type ToThread =
 export type FromThread =
   | { readonly kind: 'status'; readonly status: SlotStatus }
   | { readonly kind: 'event'; readonly slot: number; readonly event: HostEvent }
-  /** May this slot fence its last owner? Answered once the membership is fresh, or lost. */
-  | { readonly kind: 'ask'; readonly slot: number }
+  /** May this slot fence its last owner? Answered once the membership is fresh, or lost; with `now` as it is. */
+  | { readonly kind: 'ask'; readonly slot: number; readonly now: boolean }
   | { readonly kind: 'inspected'; readonly id: number; readonly answer: SlotInspection | SlotFailure }
   | { readonly kind: 'released'; readonly slot: number; readonly failure: SlotFailure | undefined }
 

@@ -1,5 +1,7 @@
 /**
- * Runs one slot for as long as it is ours: opens its store and its log, steps it, begins anew after a failure.
+ * Runs one slot for as long as it is ours: opens its store and its log, steps it, begins anew after a failure. Where slots have
+ * standbys it follows the slot first, whoever the group has named, and takes it over when the rules say so (runners/slot/takeover.ts):
+ * the journal decides who runs a slot, the group who may.
  *
  * Invariants: 1. it fences nobody without permission (I4, slot-log.ts); 2. what another try cannot mend ends the host with
  * its error: going on would be wrong; 3. a stop finishes the epoch that runs and writes state back.
@@ -39,9 +41,14 @@ import {
   ownedPartitions,
   type PartitionOffset,
   partitionKey,
+  resolveTakeover,
   Slot,
   type SlotEvent,
   type SlotInspection,
+  type SlotOptions,
+  Standby,
+  type StandbyLag,
+  type Takeover,
 } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
 import { type HostedCheckpoints, withCheckpoints } from './checkpoints.js'
@@ -52,6 +59,11 @@ const pauseMin = millis(100)
 const pauseMax = seconds(5)
 const statusEvery = millis(250)
 const topicsCheckedEvery = seconds(10)
+/** Of a slot that has nothing to read, where slots have standbys. */
+const heartbeatEvery = millis(250)
+/** The owner trims while this one restores: a newer checkpoint is there then. So many times in a row, and it stays. */
+const trimmedMax = 3
+const takeoversKeptFor = seconds(60)
 /** What replies get to leave when the slot does. */
 const repliesMsMax = seconds(1)
 
@@ -68,6 +80,7 @@ const lasting = new Set([
   'DIRECTORY_IN_USE',
   'OUTPUT_UNWRITABLE',
 ])
+const trimmed = new Set(['HISTORY_TRIMMED', 'OFFSET_OUT_OF_RANGE'])
 
 export interface InputStatus {
   readonly topic: string
@@ -80,6 +93,7 @@ export interface InputStatus {
 
 export interface SlotStatus {
   readonly slot: number
+  /** As a slot's; of a standby `catching up` or `following`. */
   readonly state: string
   readonly epoch: number
   /** Epoch that the store on disk reflects; undefined before it is open. */
@@ -87,6 +101,8 @@ export interface SlotStatus {
   readonly counts: Readonly<Record<string, number>>
   readonly positions: readonly PartitionOffset[]
   readonly inputs: readonly InputStatus[]
+  /** Of a standby. */
+  readonly behind?: StandbyLag
 }
 
 export type HostEvent =
@@ -95,6 +111,9 @@ export type HostEvent =
   /** What changed since the last checkpoint is no longer known: the next one is full. */
   | { readonly kind: 'spool-dropped'; readonly reason: string }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  | { readonly kind: 'taking-over'; readonly why: Takeover; readonly silentMs: number }
+  /** Another worker runs the slot now, and this one follows it. */
+  | { readonly kind: 'fenced' }
   /** Whether the schema registry answers; records wait while it does not. */
   | { readonly kind: 'registry'; readonly answers: boolean }
   /** Edges that waited were not told: they answer 202. */
@@ -109,7 +128,8 @@ export interface SlotParts {
 
 export interface SlotHostIo {
   readonly clock: Clock
-  readonly permission: () => Promise<boolean>
+  /** @param now the answer is that of now: false also while the membership is not fresh */
+  readonly permission: (now?: boolean) => Promise<boolean>
   readonly onStatus: (status: SlotStatus) => void
   readonly onEvent: (event: HostEvent) => void
 }
@@ -124,6 +144,14 @@ export class SlotHost {
   #stopping = false
   #reportedAtMs = Number.NEGATIVE_INFINITY
   #slot: Slot | undefined
+  #follows = false
+  /** The group has named this worker the slot's owner, and the slot has not been taken over here since. */
+  #given = false
+  /** It ran here and was not fenced: it goes on where nobody has come after it. */
+  #ranHere: { readonly generation: number } | undefined
+  /** By the clock; of the last minute. */
+  #tookOverMs: readonly number[] = []
+  #trimmedInARow = 0
 
   constructor(job: WorkerJob, slot: number, { plan, models, schemas }: SlotParts, io: SlotHostIo) {
     this.#job = job
@@ -138,8 +166,15 @@ export class SlotHost {
     this.#stopping = true
   }
 
+  /** @param given as owner, not as standby. It matters only where slots have standbys */
+  give(given: boolean): void {
+    this.#given = given
+  }
+
   /** @throws WeirError NOT_READY while the slot does not run, UNKNOWN_STEP, QUEUE_FULL, BACKEND_FAILED */
   async inspect(step: string, key: string, options: InspectOptions): Promise<SlotInspection> {
+    if (this.#follows)
+      throw new WeirError('SLOT_ELSEWHERE', `slot ${this.#number} runs elsewhere, and is followed here`)
     if (this.#slot === undefined) throw new WeirError('NOT_READY', `slot ${this.#number} does not run yet`)
     return await this.#slot.inspect(step, key, options)
   }
@@ -158,12 +193,24 @@ export class SlotHost {
         return
       } catch (error) {
         const code = isWeirError(error) ? error.code : 'INTERNAL_ERROR'
-        this.#io.onEvent({ kind: 'failed', code, message: messageOf(error) })
-        if (lasting.has(code)) throw error
+        if (code === 'SLOT_FENCED' && this.#job.standbys > 0) this.#fenced()
+        else this.#io.onEvent({ kind: 'failed', code, message: messageOf(error) })
+        if (lasting.has(code) && !this.#mayPass(code)) throw error
         await this.#io.clock.sleep(pause)
         pause = millis(Math.min(pause * 2, pauseMax))
       }
     }
+  }
+
+  /** Whoever was fenced does not fence back: it follows, and takes over by silence alone. */
+  #fenced(): void {
+    this.#given = false
+    this.#ranHere = undefined
+    this.#io.onEvent({ kind: 'fenced' })
+  }
+
+  #mayPass(code: string): boolean {
+    return this.#follows && trimmed.has(code) && ++this.#trimmedInARow < trimmedMax
   }
 
   async #runOnce(directory: string, onProgress: () => void): Promise<void> {
@@ -231,8 +278,8 @@ export class SlotHost {
       cacheBytesMax: this.#job.cacheMb * (1 << 20),
       ...(checkpoints && { spool: checkpoints.spool }),
     })
-    await this.#checkBeginning(log, store)
-    const slot = new Slot({
+    const standbys = this.#job.standbys > 0
+    const options: SlotOptions = {
       plan: this.#plan,
       slot: this.#number,
       log,
@@ -242,41 +289,100 @@ export class SlotHost {
       clock: this.#io.clock,
       // The journal is in Kafka: what a power cut takes from the store is folded again.
       syncState: false,
-      limits: { pollWaitMs: millis(100) },
+      limits: { pollWaitMs: millis(100), ...(standbys && { heartbeatMs: heartbeatEvery }) },
       genesis,
       deadLetters: topicDeadLetters,
       onEvent: event => this.#io.onEvent(event),
       onCommitted: replies.onCommitted,
-    })
+    }
+    const host = standbys ? new Standby(options, this.#tookOverMs) : new Slot(options)
+    const begin = (): Promise<void> => this.#checkBeginning(log, store)
     let done = false
-    let repliesLost = 0
-    this.#slot = slot
     try {
-      await slot.start()
-      this.#report(slot, store, log, true)
-      let checkedAtMs = this.#io.clock.nowMs()
-      while (!this.#stopping) {
-        const result = await slot.step()
-        if (result.kind === 'unavailable') {
-          this.#io.onEvent({ kind: 'failed', code: 'KAFKA_UNAVAILABLE', message: result.message })
-          continue
-        }
-        if (result.kind === 'committed') onProgress()
-        this.#report(slot, store, log, false)
-        if (replies.lost > repliesLost) {
-          this.#io.onEvent({ kind: 'replies-lost', count: replies.lost - repliesLost, message: replies.whyLost })
-          repliesLost = replies.lost
-        }
-        if (this.#io.clock.nowMs() - checkedAtMs < topicsCheckedEvery) continue
-        await checkPartitions(log, genesis.partitions)
-        checkedAtMs = this.#io.clock.nowMs()
-      }
+      const slot =
+        host instanceof Standby ? await this.#follow(host, store, begin, onProgress) : await this.#start(host, begin)
+      if (slot !== undefined) await this.#lead(slot, store, log, replies, genesis, onProgress)
       done = true
     } finally {
       this.#slot = undefined
-      await slot.close({ keepState: done })
+      await host.close({ keepState: done })
     }
+    if (host instanceof Slot) this.#report(host, store, log, true)
+  }
+
+  async #start(slot: Slot, begin: () => Promise<void>): Promise<Slot> {
+    await begin()
+    this.#slot = slot
+    await slot.start()
+    return slot
+  }
+
+  /** Until it takes the slot over. @returns undefined when it was stopped before */
+  async #follow(
+    standby: Standby,
+    store: StateStore,
+    begin: () => Promise<void>,
+    onProgress: () => void,
+  ): Promise<Slot | undefined> {
+    const { clock, permission, onEvent } = this.#io
+    this.#follows = true
+    this.#reportStandby(standby, store, true)
+    await standby.start()
+    while (!this.#stopping) {
+      await standby.step()
+      if (standby.caughtUp) {
+        this.#trimmedInARow = 0
+        onProgress()
+      }
+      this.#reportStandby(standby, store, false)
+      const { facts } = standby
+      const why = resolveTakeover({ ...facts, given: this.#given, ranHere: this.#ranHere })
+      if (why === undefined || !(await permission(true))) continue
+      if (standby.epoch === 0) await begin()
+      else if (why !== 'given' && !(await standby.isLast())) continue
+      const nowMs = clock.nowMs()
+      onEvent({ kind: 'taking-over', why, silentMs: facts.silentMs })
+      this.#tookOverMs = [...this.#tookOverMs.filter(atMs => nowMs - atMs < takeoversKeptFor), nowMs]
+      this.#follows = false
+      const slot = await standby.takeOver()
+      this.#slot = slot
+      this.#given = false
+      this.#ranHere = { generation: slot.generation }
+      return slot
+    }
+    return undefined
+  }
+
+  /** Until it is stopped. */
+  async #lead(
+    slot: Slot,
+    store: StateStore,
+    log: SlotLog,
+    replies: ReplySender,
+    genesis: Pick<GenesisRecord, 'partitions'>,
+    onProgress: () => void,
+  ): Promise<void> {
     this.#report(slot, store, log, true)
+    let repliesLost = 0
+    let checkedAtMs = this.#io.clock.nowMs()
+    while (!this.#stopping) {
+      const result = await slot.step()
+      if (result.kind === 'unavailable') {
+        this.#io.onEvent({ kind: 'failed', code: 'KAFKA_UNAVAILABLE', message: result.message })
+        continue
+      }
+      if (result.kind === 'committed') onProgress()
+      // It grows where the slot recovers by itself.
+      if (this.#ranHere !== undefined) this.#ranHere = { generation: slot.generation }
+      this.#report(slot, store, log, false)
+      if (replies.lost > repliesLost) {
+        this.#io.onEvent({ kind: 'replies-lost', count: replies.lost - repliesLost, message: replies.whyLost })
+        repliesLost = replies.lost
+      }
+      if (this.#io.clock.nowMs() - checkedAtMs < topicsCheckedEvery) continue
+      await checkPartitions(log, genesis.partitions)
+      checkedAtMs = this.#io.clock.nowMs()
+    }
   }
 
   async #genesis(log: SlotLog): Promise<ReturnType<typeof genesisOf>> {
@@ -308,6 +414,22 @@ export class SlotHost {
       const { latest } = await log.range({ topic: 'decisions', partition })
       if (latest > offset(0)) throw lost(`decisions/${partition} already holds decisions`)
     }
+  }
+
+  #reportStandby(standby: Standby, store: StateStore, always: boolean): void {
+    const nowMs = this.#io.clock.nowMs()
+    if (!always && nowMs - this.#reportedAtMs < statusEvery) return
+    this.#reportedAtMs = nowMs
+    this.#io.onStatus({
+      slot: this.#number,
+      state: standby.caughtUp ? 'following' : 'catching up',
+      epoch: standby.epoch,
+      stored: store.reflects?.epoch,
+      counts: {},
+      positions: [],
+      inputs: [],
+      behind: standby.lag,
+    })
   }
 
   #report(slot: Slot, store: StateStore, log: SlotLog, always: boolean): void {

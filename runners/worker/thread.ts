@@ -16,22 +16,23 @@ const models = await modelsOf(job, plan)
 const hosts = new Map<number, SlotHost>()
 const asked = new Map<number, (granted: boolean) => void>()
 
-function run(slot: number): void {
+function run(slot: number, given: boolean): void {
   const host = new SlotHost(
     job,
     slot,
     { plan, models, schemas },
     {
       clock: systemClock,
-      permission: () =>
+      permission: (now = false) =>
         new Promise(resolve => {
           asked.set(slot, resolve)
-          say({ kind: 'ask', slot })
+          say({ kind: 'ask', slot, now })
         }),
       onStatus: status => say({ kind: 'status', status }),
       onEvent: event => say({ kind: 'event', slot, event }),
     },
   )
+  host.give(given)
   hosts.set(slot, host)
   host.run().then(
     () => released(slot, undefined),
@@ -64,7 +65,10 @@ function failureOf(error: unknown): SlotFailure {
 port.on('message', async (message: ToThread) => {
   switch (message.kind) {
     case 'run':
-      run(message.slot)
+      run(message.slot, message.given)
+      break
+    case 'give':
+      hosts.get(message.slot)?.give(message.given)
       break
     case 'stop':
       hosts.get(message.slot)?.stop()

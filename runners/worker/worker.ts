@@ -2,12 +2,13 @@
  * `weir worker`: a member of the group, and threads that run the slots that the group gives it.
  *
  * Invariants: 1. a slot is told to run only once the thread that ran it here before has released it; 2. a thread may fence
- * only while the slot is assigned and the membership fresh (I4); 3. stopping releases every slot before the group is left,
+ * only while the slot is assigned, as owner or as standby, and the membership fresh (I4); 3. stopping releases every slot before the group is left,
  * so that nobody has to be fenced; 4. an error that stays ends the worker with it: an operator has to act.
  */
 import { Worker as Thread } from 'node:worker_threads'
 import { assert, type Clock, messageOf, millis, seconds, WeirError } from '../../kernel/index.js'
 import type { PartitionOffset, SlotInspection } from '../slot/index.js'
+import type { Assigned, MemberNote } from './assigner.js'
 import type { WorkerJob } from './job.js'
 import type { Membership } from './membership.js'
 import type { FromThread, SlotFailure, StateQuestion, ToThread } from './messages.js'
@@ -19,9 +20,9 @@ const commitEvery = millis(1_000)
 const silenceMax = seconds(3)
 
 export type WorkerEvent =
-  | { readonly kind: 'assigned'; readonly slots: readonly number[] }
+  | ({ readonly kind: 'assigned' } & Assigned)
   | { readonly kind: 'slot'; readonly slot: number; readonly event: HostEvent }
-  | { readonly kind: 'running' | 'released'; readonly slot: number }
+  | { readonly kind: 'running' | 'following' | 'released'; readonly slot: number }
   | { readonly kind: 'waiting' | 'group-trouble' | 'offsets-not-committed'; readonly message: string }
 
 /** Of one worker; each slot has a bound of its own below it. */
@@ -40,8 +41,8 @@ export interface WorkerOptions {
 }
 
 export interface MembershipCallbacks {
-  readonly note: () => { threads: number; running: readonly number[]; stored: ReadonlyMap<number, number> }
-  readonly onAssigned: (slots: readonly number[]) => void
+  readonly note: () => MemberNote
+  readonly onAssigned: (assigned: Assigned) => void
   readonly onTrouble: (message: string) => void
 }
 
@@ -64,7 +65,7 @@ export class SlotWorker {
   /** Questions that threads have not answered yet, by id. */
   readonly #asked = new Map<number, { readonly on: RunningThread; readonly answer: (found: InspectAnswer) => void }>()
   #questions = 0
-  #wanted: readonly number[] = []
+  #wanted: Assigned = { slots: [], standbys: [] }
   #trouble: string | undefined = 'joining the group'
   #stopping = false
   #registryAnswers = true
@@ -76,8 +77,8 @@ export class SlotWorker {
     this.#options = options
     for (const [slot, epoch] of stored) this.#stored.set(slot, epoch)
     this.#membership = options.membership({
-      note: () => ({ threads: options.threads, running: [...this.#placed.keys()], stored: this.#stored }),
-      onAssigned: slots => this.#assigned(slots),
+      note: () => this.#memberNote(),
+      onAssigned: assigned => this.#assigned(assigned),
       onTrouble: message => this.#groupTrouble(message),
     })
   }
@@ -93,10 +94,12 @@ export class SlotWorker {
     if (this.#trouble !== undefined) reasons.push(this.#trouble)
     else if (!this.#membership.fresh) reasons.push('the worker group has not answered for seconds')
     if (!this.#registryAnswers) reasons.push('the schema registry does not answer')
-    for (const slot of this.#wanted) {
+    for (const slot of this.#wantedSlots()) {
       const heard = this.#status.get(slot)
       const state = heard?.status.state ?? 'starting'
-      if (state !== 'running') reasons.push(`slot ${slot} is ${state}`)
+      const { epochs = 0 } = heard?.status.behind ?? {}
+      const by = epochs > 0 ? `, ${epochs} epochs behind` : ''
+      if (state !== 'running' && state !== 'following') reasons.push(`slot ${slot} is ${state}${by}`)
       const silentMs = heard === undefined ? 0 : this.#options.clock.nowMs() - heard.atMs
       if (silentMs > silenceMax) reasons.push(`slot ${slot} has not got on for ${Math.round(silentMs / 1_000)} s`)
     }
@@ -151,7 +154,7 @@ export class SlotWorker {
 
   async #stop(): Promise<void> {
     this.#stopping = true
-    this.#wanted = []
+    this.#wanted = { slots: [], standbys: [] }
     this.#place()
     while (this.#placed.size > 0) await this.#options.clock.sleep(millis(10))
     await this.#membership.stop()
@@ -159,12 +162,32 @@ export class SlotWorker {
     await Promise.all(this.#threads.map(({ thread }) => ended(thread)))
   }
 
-  #assigned(slots: readonly number[]): void {
+  #assigned(assigned: Assigned): void {
     this.#trouble = undefined
-    this.#options.onEvent({ kind: 'assigned', slots })
+    this.#options.onEvent({ kind: 'assigned', ...assigned })
     if (this.#stopping) return
-    this.#wanted = slots
+    const before = this.#wanted
+    this.#wanted = assigned
+    for (const [slot, { on }] of this.#placed) {
+      const given = assigned.slots.includes(slot)
+      if (given !== before.slots.includes(slot)) tell(on.thread, { kind: 'give', slot, given })
+    }
     this.#place()
+  }
+
+  #wantedSlots(): readonly number[] {
+    return [...this.#wanted.slots, ...this.#wanted.standbys]
+  }
+
+  /** What a slot does here is what its thread says; before it has, what the group has given it as. */
+  #memberNote(): MemberNote {
+    const { threads, job } = this.#options
+    const follows = (slot: number): boolean =>
+      this.#status.has(slot) ? this.#status.get(slot)?.status.behind !== undefined : !this.#wanted.slots.includes(slot)
+    const placed = [...this.#placed.keys()]
+    const following = job.standbys === 0 ? [] : placed.filter(follows)
+    const running = placed.filter(slot => !following.includes(slot))
+    return { threads, running, following, stored: this.#stored, standbys: job.standbys }
   }
 
   #groupTrouble(message: string): void {
@@ -175,16 +198,16 @@ export class SlotWorker {
   /** Brings what runs to what is wanted. */
   #place(): void {
     for (const [slot, placed] of this.#placed) {
-      if (this.#wanted.includes(slot) || placed.stopping) continue
+      if (this.#wantedSlots().includes(slot) || placed.stopping) continue
       placed.stopping = true
       tell(placed.on.thread, { kind: 'stop', slot })
     }
-    for (const slot of this.#wanted) {
+    for (const slot of this.#wantedSlots()) {
       if (this.#placed.has(slot)) continue
       const on = this.#threads.reduce((least, thread) => (thread.slots.size < least.slots.size ? thread : least))
       on.slots.add(slot)
       this.#placed.set(slot, { on, stopping: false })
-      tell(on.thread, { kind: 'run', slot })
+      tell(on.thread, { kind: 'run', slot, given: this.#wanted.slots.includes(slot) })
     }
   }
 
@@ -213,7 +236,7 @@ export class SlotWorker {
         this.#options.onEvent({ kind: 'slot', slot: message.slot, event: message.event })
         break
       case 'ask':
-        void this.#answer(from, message.slot)
+        void this.#answer(from, message.slot, message.now)
         break
       case 'inspected':
         this.#asked.get(message.id)?.answer(message.answer)
@@ -228,8 +251,8 @@ export class SlotWorker {
 
   #note(status: SlotStatus): void {
     const before = this.#status.get(status.slot)?.status.state
-    if (status.state === 'running' && before !== 'running') {
-      this.#options.onEvent({ kind: 'running', slot: status.slot })
+    for (const kind of ['running', 'following'] as const) {
+      if (status.state === kind && before !== kind) this.#options.onEvent({ kind, slot: status.slot })
     }
     this.#status.set(status.slot, { status, atMs: this.#options.clock.nowMs() })
   }
@@ -239,13 +262,14 @@ export class SlotWorker {
     if (heard !== undefined) this.#note({ ...heard.status, state: 'failed' })
   }
 
-  async #answer(thread: RunningThread, slot: number): Promise<void> {
+  async #answer(thread: RunningThread, slot: number, now: boolean): Promise<void> {
     const placed = this.#placed.get(slot)
     assert(placed?.on === thread, `slot ${slot} asks from the thread that it runs on`)
     for (;;) {
-      const granted = !placed.stopping && this.#wanted.includes(slot)
-      if (!granted || this.#membership.fresh) {
-        tell(thread.thread, { kind: 'permission', slot, granted })
+      const wanted = !placed.stopping && this.#wantedSlots().includes(slot)
+      const { fresh } = this.#membership
+      if (!wanted || fresh || now) {
+        tell(thread.thread, { kind: 'permission', slot, granted: wanted && fresh })
         return
       }
       await this.#options.clock.sleep(permissionPoll)
