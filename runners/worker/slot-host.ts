@@ -32,6 +32,7 @@ import {
 } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
+import { seedOf } from '../plans/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
 import { readerWithSchemas } from '../schemas/index.js'
 import {
@@ -69,6 +70,7 @@ const repliesMsMax = seconds(1)
 
 /** Errors that stay whatever is tried: somebody has to act. */
 const lasting = new Set([
+  'PLAN_CLOSED',
   'FINGERPRINT_MISMATCH',
   'JOURNAL_CORRUPT',
   'JOURNAL_WITHOUT_GENESIS',
@@ -281,10 +283,11 @@ export class SlotHost {
     const standbys = this.#job.standbys > 0
     const options: SlotOptions = {
       plan: this.#plan,
+      planNumber: this.#job.planNumber,
       slot: this.#number,
       log,
       store,
-      ...(checkpoints && { checkpoints }),
+      ...(checkpoints && { checkpoints, seed: this.#seed(checkpoints) }),
       models: this.#models,
       clock: this.#io.clock,
       // The journal is in Kafka: what a power cut takes from the store is folded again.
@@ -308,6 +311,18 @@ export class SlotHost {
       await host.close({ keepState: done })
     }
     if (host instanceof Slot) this.#report(host, store, log, true)
+  }
+
+  #seed({ catalogue, backend }: HostedCheckpoints): NonNullable<SlotOptions['seed']> {
+    const { placement } = this.#plan
+    return async (genesis, position) => {
+      const { epoch } = position
+      const onProgress = (bytes: number, ofBytes: number): void =>
+        this.#io.onEvent({ kind: 'restoring', epoch, bytes, ofBytes })
+      const seed = seedOf({ store: catalogue.store, slot: this.#number, placement, backend, onProgress })
+      await seed(genesis, position)
+      this.#io.onEvent({ kind: 'restored', epoch })
+    }
   }
 
   async #start(slot: Slot, begin: () => Promise<void>): Promise<Slot> {

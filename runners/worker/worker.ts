@@ -36,6 +36,8 @@ export interface WorkerOptions {
   /** Put before the topics' names in Kafka. */
   readonly prefix: string
   readonly clock: Clock
+  /** Why the plan of the job is not the one to run; undefined while it is, or where Kafka does not say. */
+  readonly planIsOver: () => Promise<string | undefined>
   readonly membership: (callbacks: MembershipCallbacks) => Membership
   readonly onEvent: (event: WorkerEvent) => void
 }
@@ -187,7 +189,8 @@ export class SlotWorker {
     const placed = [...this.#placed.keys()]
     const following = job.standbys === 0 ? [] : placed.filter(follows)
     const running = placed.filter(slot => !following.includes(slot))
-    return { threads, running, following, stored: this.#stored, standbys: job.standbys }
+    const { standbys, planNumber: plan, slots } = job
+    return { threads, running, following, stored: this.#stored, standbys, plan, slots, closes: false }
   }
 
   #groupTrouble(message: string): void {
@@ -307,9 +310,17 @@ export class SlotWorker {
     return this.status.flatMap(({ positions }) => positions.map(at => ({ ...at, topic: prefix + at.topic })))
   }
 
+  /** Whoever has no slot is not told by one that the plan is over. */
+  async #lookForNextPlan(): Promise<void> {
+    if (this.#placed.size > 0 || this.#stopping) return
+    const over = await this.#options.planIsOver()
+    if (over !== undefined) this.#failWith({ code: 'PLAN_CLOSED', what: over })
+  }
+
   async #commitNowAndThen(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && this.#failure === undefined) {
       await this.#options.clock.sleep(commitEvery)
+      await this.#lookForNextPlan()
       try {
         await this.#membership.commit(this.#positions())
       } catch (error) {
