@@ -14,7 +14,7 @@ describe('exactly once on Kafka through faults', { skip }, () => {
     it(`with three workers and ${brokers} broker(s) loses, doubles, reorders and miscounts nothing`, async t => {
       const say = (line: string): void => t.diagnostic(line)
       const { verdict, ended, sent } = await runChaos({
-        rounds: 9,
+        rounds: 10,
         brokers,
         workers: 3,
         perSecond,

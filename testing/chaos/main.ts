@@ -5,7 +5,7 @@
  *   npm run chaos -- --rounds 30 --brokers 3 --rate 300
  */
 import { parseArgs } from 'node:util'
-import { runChaos } from './rounds.js'
+import { type FaultName, runChaos } from './rounds.js'
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +16,8 @@ const { values } = parseArgs({
     slots: { type: 'string', default: '1' },
     rate: { type: 'string', default: '2000' },
     seed: { type: 'string', default: '0' },
+    /** Names, separated by commas; default all. */
+    faults: { type: 'string' },
   },
 })
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -27,6 +29,7 @@ const { verdict, ended } = await runChaos({
   partitions: Number(values.partitions),
   slots: Number(values.slots),
   seed: Number(values.seed),
+  ...(values.faults !== undefined && { faults: values.faults.split(',') as FaultName[] }),
   say,
 })
 const { lost, duplicated, outOfOrder, wrong } = verdict
