@@ -13,6 +13,7 @@ export {
   type Output,
   type ProcessContext,
   type ProcessSpec,
+  process,
   type Row,
   RowFlag,
   type RowOutput,
@@ -26,8 +27,11 @@ export {
 export { RecordError } from './schemas/avro/index.js'
 export type { Explanation, Model, ModelContract, ScoreReport } from './scoring/index.js'
 export {
+  avroCodec,
   booleanCodec,
   bytesCodec,
+  type CodecMigration,
+  codecMigrations,
   f64Codec,
   intCodec,
   listOf,
@@ -36,6 +40,7 @@ export {
   recordOf,
   type StateCodec,
   type StateFactory,
+  type StoredEntry,
   stringCodec,
   type Timers,
   type ValueState,

@@ -9,11 +9,12 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { createEdge, createLogger } from '../edge/index.js'
-import { repositoryFile, systemClock } from '../kernel/index.js'
+import { eventTime, repositoryFile, systemClock } from '../kernel/index.js'
 import { replay } from '../runners/replay/index.js'
 import { EmbeddedEngine } from '../runners/up/index.js'
-import { TopologyDriver } from '../testing/index.js'
+import { TopologyDriver, verifyEvolution } from '../testing/index.js'
 import { decide } from './client.js'
+import { type Purchase, spending, spendingV1 } from './evolving-state.js'
 import { spendingAlert } from './spending-alert.js'
 // its tests run as part of these
 import './topology.test.example.js'
@@ -52,6 +53,19 @@ it('spending-alert tells whose spending jumps, and of nobody else', async () => 
       ['ben', 6],
     ],
   )
+})
+
+it('evolving-state goes on from what its first version has kept', async () => {
+  const bought = (customer: string, cents: number) => ({ value: { customer, cents }, at: eventTime(start) })
+  const rows = await verifyEvolution({
+    before: spendingV1,
+    after: spending,
+    keyOf: [(purchase: Purchase) => purchase.customer],
+    itemsBefore: [bought('anna', 100), bought('ben', 5), bought('anna', 2 ** 30)],
+    itemsAfter: [bought('anna', 2 ** 31), bought('ben', 1), bought('carl', 3)],
+  })
+  const values = rows.map(({ value }) => value)
+  assert.deepEqual(values, [`${100 + 2 ** 30 + 2 ** 31} EUR`, '6 EUR', '3 EUR'])
 })
 
 /** Everything of `weir up` but its process: an engine in a new directory, and an edge on a free port. */

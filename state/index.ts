@@ -9,8 +9,15 @@ export {
   type CheckpointLimits,
 } from './checkpoint/checkpointer.js'
 export { encrypted, type Reencrypted, reencrypt } from './checkpoint/encrypted.js'
-export { bytesOf, type InputPosition, type Manifest } from './checkpoint/manifest.js'
-export { type RestoreOptions, restore, restoreGroups, restoreNewest, verify } from './checkpoint/restore.js'
+export {
+  bytesOf,
+  type CheckpointFacts,
+  type InputClock,
+  type InputPosition,
+  type JournalFacts,
+  type Manifest,
+} from './checkpoint/manifest.js'
+export { type RestoreOptions, restore, restoreGroups, restoreKey, restoreNewest, verify } from './checkpoint/restore.js'
 export { DeltaSpool } from './checkpoint/spool.js'
 export { type CheckpointStore, checkObjectName, type StoredObject } from './checkpoint/store.js'
 export { openDirectoryStore } from './checkpoint/stores/directory.js'
@@ -62,13 +69,13 @@ export {
 export { type RestoreSavepointOptions, restoreSavepoint, restoreSavepointSlot } from './savepoint/restore.js'
 export {
   checkSavepointName,
-  type InputClock,
   listSavepoints,
   publishSavepoint,
   readSavepoint,
   type Savepoint,
   type SavepointSlot,
   type StoredSavepoint,
+  savepointSegments,
   verifySavepoint,
 } from './savepoint/savepoint.js'
 export { type CodecSchema, declaredState, type HandleSchema, type StepStateSchema } from './savepoint/schema.js'

@@ -1,2 +1,9 @@
 export { type DriverOptions, ManualClock, type SendOptions, TopologyDriver } from './driver/index.js'
-export { type VerifiedRow, type VerifyItem, type VerifyOptions, verifyOperator } from './verify-operator/index.js'
+export {
+  type EvolutionOptions,
+  type VerifiedRow,
+  type VerifyItem,
+  type VerifyOptions,
+  verifyEvolution,
+  verifyOperator,
+} from './verify-operator/index.js'

@@ -30,4 +30,4 @@ export {
   type SourceNode,
 } from './graph.js'
 export { compile, describeSteps, type KeyOf, type Plan, type StepDescription } from './plan.js'
-export { stateSchemas } from './state-schema.js'
+export { declareState, stateSchemas } from './state-schema.js'

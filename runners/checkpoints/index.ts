@@ -20,3 +20,6 @@ export async function openCheckpointStore(place: CheckpointPlace): Promise<Check
   const store = await openStoreBelow(place)
   return keys === undefined ? store : encrypted(store, keys)
 }
+
+export { lookAt, type StoredState } from './look.js'
+export { planOf, type SavepointRequest, saveCheckpoints } from './savepoint.js'

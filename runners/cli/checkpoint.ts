@@ -5,10 +5,9 @@ import {
   Catalogue,
   type CheckpointStore,
   type Manifest,
-  openRocksDb,
+  readSavepoint,
   reencrypt,
   restore,
-  StateStore,
   type Stored,
   slotsIn,
   type Unusable,
@@ -18,17 +17,19 @@ import { type CheckpointPlace, isBucket, openCheckpointStore, openStoreBelow } f
 import { textOf } from '../config/index.js'
 import { loadSealKeys } from '../encryption/index.js'
 import { placeOf } from './checkpoint-place.js'
+import { intoNewDirectory, listOrVerify, makeSavepoint, restoreSlot } from './savepoint.js'
 import { configOf } from './settings.js'
 import { parseArguments, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
 
-const help = `usage: weir checkpoint list|inspect|verify|restore|reencrypt --store DIR [flags]
+const help = `usage: weir checkpoint list|inspect|verify|restore|savepoint NAME|reencrypt --store DIR [flags]
 
-Looks at the checkpoints that workers have made; none of it disturbs a worker.
+Looks at the checkpoints that workers have made, and at savepoints; none of it disturbs a worker.
 
-  list       one line each: slot, epoch, when, bytes, or what is wrong with it
-  inspect    the manifest of one as JSON
+  list       one line each: slot, epoch, when, bytes, or what is wrong with it; then the savepoints
+  inspect    the manifest of one as JSON, or with --savepoint what that holds
   verify     reads all bytes of all of them (or of one); exit code 1 when one is damaged
   restore    makes the state of one in a new directory, --to; a worker takes it up as DATA_DIR/slot-N
+  savepoint  copies the newest checkpoint of each slot under a name that is never replaced or removed
   reencrypt  writes what older keys, or none, have encrypted anew with the first key; may be stopped and repeated
 
   --store DIR         or s3://BUCKET/PREFIX; default that of the configuration (WEIR_CHECKPOINTS_STORE)
@@ -36,6 +37,7 @@ Looks at the checkpoints that workers have made; none of it disturbs a worker.
   --app NAME          name of the deployment (WEIR_APP)
   --slot N            of this slot alone; inspect and restore need it where there are several
   --epoch N           this one; inspect and restore take the newest without it
+  --savepoint NAME    of this savepoint, in place of checkpoints
   --to DIR            for restore
   --config FILE       default weir.config.yaml where it exists
 
@@ -43,9 +45,9 @@ example:
   npx --no-install weir checkpoint verify --store /mnt/checkpoints
 `
 
-const actions = ['list', 'inspect', 'verify', 'restore', 'reencrypt'] as const
+const actions = ['list', 'inspect', 'verify', 'restore', 'savepoint', 'reencrypt'] as const
 type Action = (typeof actions)[number]
-type Look = Exclude<Action, 'reencrypt'>
+type Look = Exclude<Action, 'reencrypt' | 'savepoint'>
 
 interface Found {
   readonly catalogue: Catalogue
@@ -66,12 +68,16 @@ export const checkpointVerb: Verb = {
         slot: { type: 'string' },
         epoch: { type: 'string' },
         to: { type: 'string' },
+        savepoint: { type: 'string' },
         'key-file': { type: 'string' },
       },
-      ['list, inspect, verify, restore or reencrypt'],
+      ['list, inspect, verify, restore, savepoint or reencrypt'],
+      1,
     )
     const action = actions.find(name => name === operands[0])
     if (action === undefined) throw new WeirError('USAGE', `'${operands[0]}' is none of ${actions.join(', ')}`)
+    if ((action === 'savepoint') !== (operands[1] !== undefined))
+      throw new WeirError('USAGE', 'a NAME belongs to savepoint, which needs it')
     const to = text(values, 'to')
     if ((action === 'restore') !== (to !== undefined))
       throw new WeirError('USAGE', '--to belongs to restore, which needs it')
@@ -87,27 +93,73 @@ export const checkpointVerb: Verb = {
     if (action === 'reencrypt') return await encryptAnew(place, io)
     const store = await openCheckpointStore(place)
     try {
-      return await run(action, await find(store, text(values, 'app') ?? textOf(config, 'app'), values), to, io)
+      const app = text(values, 'app') ?? textOf(config, 'app')
+      if (action === 'savepoint') return await makeSavepoint(store, app, operands[1]!, io)
+      const savepoint = text(values, 'savepoint')
+      if (savepoint !== undefined) return await runSavepoint(action, store, app, savepoint, values, io)
+      const found = await find(store, app, values)
+      const all = text(values, 'slot') === undefined && text(values, 'epoch') === undefined
+      return await run(action, found, to, io, how =>
+        all ? listOrVerify(store, app, undefined, how, io) : Promise.resolve(0),
+      )
     } finally {
       await store.close()
     }
   },
 }
 
-async function run(action: Look, found: readonly Found[], to: string | undefined, io: VerbIo): Promise<number> {
+/** @param savepoints lists or verifies them too. @returns how many of them are damaged */
+async function run(
+  action: Look,
+  found: readonly Found[],
+  to: string | undefined,
+  io: VerbIo,
+  savepoints: (how: 'list' | 'verify') => Promise<number>,
+): Promise<number> {
   switch (action) {
     case 'list':
       for (const each of found) io.out(`${lineOf(each)}\n`)
+      await savepoints('list')
       return 0
-    case 'verify':
-      return await verifyAll(found, io)
+    case 'verify': {
+      const bad = await verifyAll(found, io)
+      return bad + (await savepoints('verify')) === 0 ? 0 : 1
+    }
     case 'inspect':
       io.out(`${JSON.stringify(newestOf(found).manifest, undefined, 1)}\n`)
       return 0
-    case 'restore':
-      await restoreTo(newestOf(found), to!)
+    case 'restore': {
+      const { catalogue, manifest } = newestOf(found)
+      await intoNewDirectory(to!, manifest.key_groups, backend => restore(catalogue, manifest, { backend }))
       io.out(`restored to ${to}\n`)
       return 0
+    }
+  }
+}
+
+async function runSavepoint(
+  action: Look,
+  store: CheckpointStore,
+  app: string,
+  name: string,
+  values: Values,
+  io: VerbIo,
+): Promise<number> {
+  if (text(values, 'epoch') !== undefined) throw new WeirError('USAGE', '--epoch is of checkpoints, not of savepoints')
+  switch (action) {
+    case 'list':
+    case 'verify':
+      return (await listOrVerify(store, app, [name], action, io)) === 0 ? 0 : 1
+    case 'inspect':
+      io.out(`${JSON.stringify((await readSavepoint(store, app, name)).savepoint, undefined, 1)}\n`)
+      return 0
+    case 'restore': {
+      const to = text(values, 'to')!
+      const { savepoint } = await readSavepoint(store, app, name)
+      await restoreSlot(store, savepoint, numberIn(values, 'slot'), to)
+      io.out(`restored to ${to}\n`)
+      return 0
+    }
   }
 }
 
@@ -126,12 +178,8 @@ async function encryptAnew(place: CheckpointPlace, io: VerbIo): Promise<number> 
 
 /** Newest first, slot by slot. */
 async function find(store: CheckpointStore, app: string, values: Values): Promise<Found[]> {
-  const number = (name: string): number | undefined =>
-    text(values, name) === undefined
-      ? undefined
-      : wholeNumber(values, name, { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: 0 })
-  const slot = number('slot')
-  const epoch = number('epoch')
+  const slot = numberIn(values, 'slot')
+  const epoch = numberIn(values, 'epoch')
   const found: Found[] = []
   for (const each of await slotsIn(store, app)) {
     if (slot !== undefined && slot !== each) continue
@@ -143,6 +191,11 @@ async function find(store: CheckpointStore, app: string, values: Values): Promis
   return found
 }
 
+const numberIn = (values: Values, name: string): number | undefined =>
+  text(values, name) === undefined
+    ? undefined
+    : wholeNumber(values, name, { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: 0 })
+
 const epochOf = (stored: Stored | Unusable): number =>
   'manifest' in stored ? stored.manifest.epoch : Number(/\/(\d+)-[^/]*$/.exec(stored.name)?.[1])
 
@@ -153,6 +206,7 @@ function lineOf({ slot, stored }: Found): string {
   return `${what}  ${created_at}  ${bytesOf(segments)} bytes in ${segments.length} segments`
 }
 
+/** @returns how many are damaged */
 async function verifyAll(found: readonly Found[], io: VerbIo): Promise<number> {
   let bad = 0
   for (const each of found) {
@@ -167,7 +221,7 @@ async function verifyAll(found: readonly Found[], io: VerbIo): Promise<number> {
       io.out(`slot ${each.slot}  epoch ${epochOf(stored)}  ${error.message}\n`)
     }
   }
-  return bad === 0 ? 0 : 1
+  return bad
 }
 
 /** @throws WeirError CHECKPOINT_CORRUPT where there is none, USAGE where it is not clear which */
@@ -176,18 +230,4 @@ function newestOf(found: readonly Found[]): { readonly catalogue: Catalogue; rea
     throw new WeirError('USAGE', 'there are several slots: name one with --slot')
   for (const { catalogue, stored } of found) if ('manifest' in stored) return { catalogue, manifest: stored.manifest }
   throw new WeirError('CHECKPOINT_CORRUPT', found.length === 0 ? 'there is no such checkpoint' : 'none can be read')
-}
-
-/** @throws WeirError OUTPUT_UNWRITABLE where there is state already */
-async function restoreTo({ catalogue, manifest }: ReturnType<typeof newestOf>, directory: string): Promise<void> {
-  const backend = await openRocksDb(directory)
-  try {
-    const store = await StateStore.open({ backend, keyGroups: manifest.key_groups })
-    if (store.reflects !== undefined) {
-      throw new WeirError('OUTPUT_UNWRITABLE', `${directory} holds state of epoch ${store.reflects.epoch} already`)
-    }
-    await restore(catalogue, manifest, { backend })
-  } finally {
-    await backend.close()
-  }
 }

@@ -6,13 +6,15 @@ import { parseFlags, text, type Values, type Verb, type VerbIo, wholeNumber } fr
 import { checkpointsOf } from './worker.js'
 
 const help = `usage: weir rescale --slots N [flags]
+       weir rescale --close --name NAME [flags]
 
 Gives a Kafka deployment another number of slots, without losing, doubling or changing a decision. Workers keep running: they
 hand over their slots, wait, and go on with the new plan by themselves. All slots are drained and closed, their state goes into
 a savepoint of the checkpoint store, and the new plan begins from it. Killed anywhere, the same command goes on from there.
 
   --slots N           of the new plan: 1 to the partitions of transactions
-  --name NAME         of the savepoint; default plan-N-TIME
+  --close             closes the plan into the savepoint, and begins none: for another version, which begins with --from
+  --name NAME         of the savepoint; default plan-TIME
   --from NAME         begins from a savepoint that the plan was closed into before; with it, features and rules may be others
   --drop STEP         leaves out the state of a step that the new plan does not have; may be repeated
   --rename OLD=NEW    moves the state of a step that has another name now; may be repeated
@@ -53,10 +55,13 @@ export const rescaleVerb: Verb = {
       from: { type: 'string' },
       drop: { type: 'string', multiple: true },
       rename: { type: 'string', multiple: true },
+      close: { type: 'boolean' },
       json: { type: 'boolean' },
     })
-    if (text(values, 'slots') === undefined) throw new WeirError('USAGE', '--slots is missing')
-    const slots = wholeNumber(values, 'slots', { min: 1, max: 1_024, fallback: 1 })
+    const given = text(values, 'slots') !== undefined
+    if (given === (values.close === true)) throw new WeirError('USAGE', 'either --slots or --close is needed')
+    if (!given && text(values, 'from') !== undefined) throw new WeirError('USAGE', '--from belongs to --slots')
+    const slots = given ? wholeNumber(values, 'slots', { min: 1, max: 1_024, fallback: 1 }) : undefined
     const config = configOf(values)
     const stamp = new Date(systemClock.nowMs()).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').toLowerCase()
     const result = await rescale({
@@ -80,8 +85,12 @@ export const rescaleVerb: Verb = {
     })
     const { plan, savepoint, pausedMs } = result
     if (values.json === true) {
-      io.out(`${JSON.stringify({ plan, slots, savepoint: savepoint ?? null, paused_ms: pausedMs })}\n`)
-    } else if (savepoint === undefined) io.out(`plan ${plan} has ${slots} slots already\n`)
+      io.out(
+        `${JSON.stringify({ plan, slots: result.slots, savepoint: savepoint ?? null, paused_ms: pausedMs, closed: !given })}\n`,
+      )
+    } else if (!given)
+      io.out(`plan ${plan} is closed into savepoint ${savepoint}; nothing is decided until another begins\n`)
+    else if (savepoint === undefined) io.out(`plan ${plan} has ${slots} slots already\n`)
     else io.out(`plan ${plan} has begun with ${slots} slots, from savepoint ${savepoint}; paused ${pausedMs} ms\n`)
     return 0
   },

@@ -39,13 +39,15 @@ export function parseFlags(args: readonly string[], options: OptionTable): Value
 /**
  * Parses flags and what stands without one, in any order; after `--` a value may begin with a dash.
  * @param names of the values without flags, all of which must be there, for messages
- * @returns `operands`: one for each name, none of them empty
+ * @param optional how many more there may be
+ * @returns `operands`: one for each name, none of them empty, and what else there is
  * @throws WeirError USAGE
  */
 export function parseArguments(
   args: readonly string[],
   options: OptionTable,
   names: readonly string[],
+  optional = 0,
 ): { readonly values: Values; readonly operands: readonly string[] } {
   let parsed: { values: unknown; positionals: string[] }
   try {
@@ -56,7 +58,8 @@ export function parseArguments(
   const operands = parsed.positionals
   const missing = names.find((_, i) => (operands[i] ?? '') === '')
   if (missing !== undefined) throw new WeirError('USAGE', `${missing} is missing`)
-  if (operands.length > names.length) throw new WeirError('USAGE', `unexpected argument '${operands[names.length]}'`)
+  const extra = operands[names.length + optional]
+  if (extra !== undefined) throw new WeirError('USAGE', `unexpected argument '${extra}'`)
   return { values: parsed.values as Values, operands }
 }
 

@@ -54,8 +54,8 @@ export class Clocks {
     }
   }
 
-  /** As they are. */
-  now(): readonly PartitionClock[] {
+  /** As the journal has them after the last committed epoch. */
+  current(): readonly PartitionClock[] {
     return this.after(new Map(), 0, Number.POSITIVE_INFINITY)
   }
 

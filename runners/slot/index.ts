@@ -13,6 +13,7 @@ export {
   type LaterGenesis,
   type PartitionClock,
   type PartitionOffset,
+  parseJournalRecord,
   planOf,
 } from './journal.js'
 export { firstLink, firstOfPlan, type Link, lastLink } from './journal-reader.js'
@@ -35,7 +36,7 @@ export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './re
 export { replyToBytesMax, replyToHeader } from './reply-to.js'
 export { positionKey } from './rows.js'
 export type { Reflected } from './running.js'
-export { partitionKey } from './running.js'
+export { journalFacts, partitionKey } from './running.js'
 export { Slot, type SlotInspection } from './slot.js'
 export { Standby, type StandbyLag } from './standby.js'
 export { resolveTakeover, type Takeover, type TakeoverFacts } from './takeover.js'

@@ -4,7 +4,8 @@
  */
 import type { EventTimeMs } from '../../kernel/index.js'
 import type { LogCommitter, LogReader, Offset } from '../../log/index.js'
-import type { StateStore } from '../../state/index.js'
+import type { JournalFacts, StateStore } from '../../state/index.js'
+import { stateSchemas } from '../../topology/index.js'
 import { advancedStages, type Clocks } from './clocks.js'
 import type { SinkWriter } from './egress.js'
 import type { HeldReader } from './held-reader.js'
@@ -139,5 +140,16 @@ export async function writeBack(running: Folding, options: SlotOptions): Promise
   running.heartbeatsSinceWriteBack = 0
   store.evict()
   crashAt?.('written-back')
-  if (running.reflected !== undefined) await checkpoints?.checkpointer.afterWriteBack(running.reflected.positions)
+  if (running.reflected === undefined || checkpoints === undefined) return
+  await checkpoints.checkpointer.afterWriteBack(running.reflected.positions, () => ({
+    ...journalFacts(running),
+    steps: stateSchemas(plan),
+  }))
 }
+
+/** What the journal says of the last committed epoch, for whoever begins there. */
+export const journalFacts = ({ watermarks, clocks, counts }: Folding): JournalFacts => ({
+  watermarks_ms: watermarks.map(at => (Number.isFinite(at) ? at : null)),
+  clocks: clocks.current(),
+  counts: Object.fromEntries(counts),
+})

@@ -1,5 +1,5 @@
 export { type HealthServer, serveHealth } from './health.js'
-export { type CheckpointJob, hopTopicsOf, type RegistryAccess } from './job.js'
+export { type CheckpointJob, hopTopicsOf, planOf, type RegistryAccess } from './job.js'
 export { type KafkaAccess, kafkaAccess, kafkajsConfig, registryAccess } from './kafka.js'
 export type { WorkerSettings } from './open.js'
 export { type Rescaled, type RescaleProgress, type RescaleSettings, rescale } from './rescale.js'

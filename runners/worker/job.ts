@@ -41,6 +41,9 @@ export interface WorkerJob {
   readonly registry: RegistryAccess | undefined
 }
 
+/** What of a job its topology is made of. */
+export type PlanJob = Pick<WorkerJob, 'app' | 'slots' | 'partitions' | 'rules' | 'features' | 'cardKey' | 'registry'>
+
 /** Where a slot's checkpoints go, and how often. */
 export interface CheckpointJob {
   /** The same for all workers. */
@@ -69,7 +72,7 @@ export function writerSchemasOf({ registry }: WorkerJob, clock: Clock): WriterSc
  * what the state means, so a deployment may get its registry later.
  * @throws WeirError INVALID_FEATURES, INVALID_RULES, …
  */
-export function planOf(job: WorkerJob, schemas: WriterSchemas | undefined): Plan {
+export function planOf(job: PlanJob, schemas: WriterSchemas | undefined): Plan {
   const { registry } = job
   const decisions = registry === undefined ? decisionFormat() : decisionAvroFormat(registry.decisionSchema)
   return compile(

@@ -38,7 +38,7 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
       throw new WeirError('PLAN_CLOSED', `plan ${planNumber} is closed into '${ends.savepoint}'`)
     const partitions = await log.partitionCount('transactions')
     // A wrong rule file is better found here than in every thread.
-    const plan = planOf({ ...rest, planNumber, slots, partitions, registry: undefined }, undefined)
+    const plan = planOf({ ...rest, slots, partitions, registry: undefined }, undefined)
     const inputs = await Promise.all(
       plan.sources.map(async ({ topic }) => ({ topic, partitions: await log.partitionCount(topic) })),
     )

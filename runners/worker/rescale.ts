@@ -40,8 +40,8 @@ const permissionPoll = millis(20)
 const assignedMsMax = 60_000
 
 export interface RescaleSettings extends Omit<WorkerSettings, 'threads' | 'standbys' | 'onEvent'> {
-  /** Of the plan that begins. */
-  readonly slots: number
+  /** Of the plan that begins; undefined: none does, the plan is only closed. */
+  readonly slots: number | undefined
   /** A savepoint that the plan was closed into before; undefined: the plan is closed, into one of this name. */
   readonly from: string | undefined
   readonly name: string
@@ -57,6 +57,7 @@ export type RescaleProgress =
   | { readonly kind: 'trouble'; readonly message: string }
 
 export interface Rescaled {
+  /** The one that has begun, or goes on as it was; without `slots` the one that is closed. */
   readonly plan: number
   readonly slots: number
   /** undefined: the plan was as asked for, and goes on. */
@@ -98,21 +99,25 @@ class Rescaling {
   }
 
   async run(): Promise<Rescaled> {
-    const { app, slots, from, wishes, dataDir } = this.#settings
+    const { app, from, wishes, dataDir } = this.#settings
     const standing = await standingOf(this.#log, app)
     const partitions = await this.#log.partitionCount('transactions')
+    const { slots = standing.slots } = this.#settings
+    const begins = this.#settings.slots !== undefined
     if (slots > partitions) {
       throw new WeirError('USAGE', `${slots} slots cannot share ${partitions} partitions of transactions`)
     }
     const next = planOf(this.#jobOf(standing.plan + 1, slots, partitions), undefined)
-    if (from === undefined && isAsAskedFor(standing, next, wishes)) {
+    if (begins && from === undefined && isAsAskedFor(standing, next, wishes)) {
       return { plan: standing.plan, slots, savepoint: undefined, pausedMs: 0 }
     }
     try {
       const job = this.#jobOf(standing.plan, standing.slots, partitions)
       const saved = from === undefined ? await this.#close(standing, job, next) : await this.#saved(from)
-      await this.#createTopics(next)
-      const plan = await beginPlan({ log: this.#log, saved, plan: next, wishes, at: this.#at })
+      if (begins) await this.#createTopics(next)
+      const plan = begins
+        ? await beginPlan({ log: this.#log, saved, plan: next, wishes, at: this.#at })
+        : saved.savepoint.plan
       const pausedMs = this.#pausedSinceMs === undefined ? 0 : this.#clock.nowMs() - this.#pausedSinceMs
       rmSync(workFolder(dataDir), { recursive: true, force: true })
       return { plan, slots, savepoint: saved.savepoint.name, pausedMs }

@@ -32,9 +32,13 @@ export function bucketOfKey(key: Buffer, keyGroups: number): number {
   return key[0] === space.expiry ? groupBuckets(keyGroups) : bucketOfGroup(groupOfKey(key), keyGroups)
 }
 
-/** Which buckets hold something of these key groups: the expiry index always does. */
-export function bucketsOf(ownsGroup: (group: number) => boolean, keyGroups: number): ReadonlySet<number> {
-  const buckets = new Set([groupBuckets(keyGroups)])
+/** Which buckets hold something of these key groups; the expiry index holds something of all. */
+export function bucketsOf(
+  ownsGroup: (group: number) => boolean,
+  keyGroups: number,
+  withoutExpiry = false,
+): ReadonlySet<number> {
+  const buckets = new Set(withoutExpiry ? [] : [groupBuckets(keyGroups)])
   for (let group = 0; group < keyGroups; group++) if (ownsGroup(group)) buckets.add(bucketOfGroup(group, keyGroups))
   return buckets
 }

@@ -25,6 +25,7 @@ import {
 import { Catalogue, lackingOf, type Retention } from './catalogue.js'
 import {
   bytesOf,
+  type CheckpointFacts,
   encodeManifest,
   type InputPosition,
   liveSegments,
@@ -87,6 +88,7 @@ const defaultKeep: Retention = { countMin: 3, youngerThanMs: 3_600_000 }
 interface Moment {
   readonly meta: Meta
   readonly inputs: readonly InputPosition[]
+  readonly facts: CheckpointFacts | undefined
   readonly previous: Manifest | undefined
   /** Buckets of which bases are written. */
   readonly bases: readonly number[]
@@ -122,8 +124,9 @@ export class Checkpointer {
   /**
    * Called after every write-back, before the next one begins; resolves once a checkpoint has begun, if one is due. Never throws.
    * @param inputs as of the position that was written
+   * @param facts of that position; asked for when a checkpoint begins. Without them no savepoint can be made of it
    */
-  async afterWriteBack(inputs: readonly InputPosition[]): Promise<void> {
+  async afterWriteBack(inputs: readonly InputPosition[], facts?: () => CheckpointFacts): Promise<void> {
     const { clock, everyMs } = this.#options
     const nowMs = clock.nowMs()
     if (this.#closed || this.#running !== undefined || nowMs < this.#dueAtMs) return
@@ -135,7 +138,7 @@ export class Checkpointer {
     }
     let moment: Moment | undefined
     await this.#guarded(0, async () => {
-      moment = await this.#take(inputs, nowMs)
+      moment = await this.#take(inputs, nowMs, facts)
     })
     if (moment === undefined) return
     const taken = moment
@@ -193,7 +196,11 @@ export class Checkpointer {
     this.#options.onEvent({ kind: 'checkpoint-unusable', name, message })
   }
 
-  async #take(inputs: readonly InputPosition[], atMs: number): Promise<Moment | undefined> {
+  async #take(
+    inputs: readonly InputPosition[],
+    atMs: number,
+    facts: (() => CheckpointFacts) | undefined,
+  ): Promise<Moment | undefined> {
     const { backend, spool } = this.#options
     const meta = await readMeta(backend, this.#namespace)
     assert(meta !== undefined, 'a store that was written back has a position')
@@ -204,7 +211,7 @@ export class Checkpointer {
     const bases = goesOn ? this.#overgrown(previous) : [...new Array(bucketCount(meta.keyGroups)).keys()]
     const mark = goesOn ? await spool.mark() : await spool.start(meta.chain)
     const snapshot = bases.length === 0 ? undefined : await snapshotOf(backend, this.#namespace)
-    return { meta, inputs, previous: goesOn ? previous : undefined, bases, snapshot, mark, atMs }
+    return { meta, inputs, facts: facts?.(), previous: goesOn ? previous : undefined, bases, snapshot, mark, atMs }
   }
 
   #overgrown({ sizes, segments }: Manifest): readonly number[] {
@@ -278,7 +285,7 @@ export class Checkpointer {
     return [deltas, full]
   }
 
-  #manifestOf({ meta, previous, inputs, atMs }: Moment, [deltas, full]: readonly SegmentSink[]): Manifest {
+  #manifestOf({ meta, previous, inputs, facts, atMs }: Moment, [deltas, full]: readonly SegmentSink[]): Manifest {
     const { app, slot } = this.#options
     const buckets = bucketCount(meta.keyGroups)
     const segments = [...(previous?.segments ?? []), ...deltas!.segments, ...full!.segments]
@@ -288,6 +295,9 @@ export class Checkpointer {
       const before = previous!.sizes[bucket]!
       return { base: before.base, delta: before.delta + (deltas!.sizes.get(bucket) ?? 0) }
     })
-    return manifestOf(meta, { app, slot, inputs }, atMs, { segments: liveSegments(segments, buckets), sizes })
+    return manifestOf(meta, { app, slot, inputs, ...(facts && { facts }) }, atMs, {
+      segments: liveSegments(segments, buckets),
+      sizes,
+    })
   }
 }

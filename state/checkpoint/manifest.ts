@@ -4,6 +4,7 @@
  */
 import { messageOf, sha256Hex, WeirError } from '../../kernel/index.js'
 import { formatVersion, type Meta } from '../meta.js'
+import type { StepStateSchema } from '../savepoint/schema.js'
 import { bucketCount } from './buckets.js'
 
 export interface SegmentRef {
@@ -24,6 +25,31 @@ export interface InputPosition {
   readonly offset: string
 }
 
+/** How far an input's event time has come, as the journal says. */
+export interface InputClock {
+  readonly topic: string
+  readonly partition: number
+  readonly upstream?: number
+  /** Event time; null before the first record. */
+  readonly watermark_ms: number | null
+  readonly idle: boolean
+}
+
+/** What the journal says of a position beside the inputs: what another plan that begins there begins with. */
+export interface JournalFacts {
+  /** Event time, of each stage of the plan; null before there is one. */
+  readonly watermarks_ms: readonly (number | null)[]
+  readonly clocks: readonly InputClock[]
+  /** Running totals. */
+  readonly counts: Readonly<Record<string, number>>
+}
+
+/** What makes a savepoint of a checkpoint. */
+export interface CheckpointFacts extends JournalFacts {
+  /** What is in the segments. */
+  readonly steps: readonly StepStateSchema[]
+}
+
 export interface Manifest {
   readonly v: 1
   readonly app: string
@@ -41,6 +67,8 @@ export interface Manifest {
   readonly resume: { readonly offset: number; readonly genesis: string } | null
   /** Inputs are needed from here on, by who goes on from this checkpoint. */
   readonly inputs: readonly InputPosition[]
+  /** Absent in checkpoints of a Weir that had no savepoints, and in the parts of savepoints, which have them beside it. */
+  readonly facts?: CheckpointFacts
   readonly created_at: string
   readonly segments: readonly SegmentRef[]
   /** Of each bucket: bytes of its base, and of the operations since, before compression. */
@@ -99,7 +127,7 @@ export const isSound = ({ segments, sizes, key_groups }: Manifest): boolean =>
 /** What a manifest says beside its segments. @param createdAtMs by the clock of who makes it */
 export function manifestOf(
   meta: Meta,
-  whose: { readonly app: string; readonly slot: number; readonly inputs: readonly InputPosition[] },
+  whose: Pick<Manifest, 'app' | 'slot' | 'inputs' | 'facts'>,
   createdAtMs: number,
   content: Pick<Manifest, 'segments' | 'sizes'>,
 ): Manifest {
@@ -117,6 +145,7 @@ export function manifestOf(
     expiry_ms: Number.isFinite(expiryClock) ? expiryClock : null,
     resume: position.resume ?? null,
     inputs: whose.inputs,
+    ...(whose.facts && { facts: whose.facts }),
     created_at: new Date(createdAtMs).toISOString(),
     segments: content.segments,
     sizes: content.sizes,

@@ -7,6 +7,7 @@
  */
 import { assert, isWeirError, WeirError } from '../../kernel/index.js'
 import type { StateBackend } from '../backend.js'
+import { keyGroupOf, parseKey } from '../keys.js'
 import { encodeMeta, formatKey, formatVersion, type Meta, positionKey, readMeta } from '../meta.js'
 import { wipe } from '../wipe.js'
 import { bucketCount, bucketOfKey, bucketsOf, groupOfKey } from './buckets.js'
@@ -25,6 +26,8 @@ export interface RestoreGroupsOptions extends RestoreOptions {
   readonly ownsGroup: (group: number) => boolean
   /** Where an entry goes, by its key without the namespace; undefined: it is left out. All stay where they are without it. */
   readonly moved?: (key: Buffer) => Buffer | undefined
+  /** The expiry index is not read: nobody will sweep the store. */
+  readonly withoutExpiry?: true
 }
 
 export interface RestoreNewestOptions extends RestoreOptions {
@@ -89,10 +92,12 @@ export async function writeMeta({ backend, namespace = new Uint8Array(0) }: Rest
 export async function restoreGroups(
   catalogue: Catalogue,
   manifest: Manifest,
-  { backend, namespace = new Uint8Array(0), onProgress, ownsGroup, moved = key => key }: RestoreGroupsOptions,
+  options: RestoreGroupsOptions,
 ): Promise<void> {
+  const { backend, namespace = new Uint8Array(0), onProgress, ownsGroup, moved = key => key } = options
   const keyGroups = manifest.key_groups
-  const needed = neededFor(manifest, bucketsOf(ownsGroup, keyGroups))
+  const buckets = bucketsOf(ownsGroup, keyGroups, options.withoutExpiry ?? false)
+  const needed = neededFor(manifest, buckets)
   const ofBytes = needed.reduce((sum, { segment }) => sum + segment.bytes, 0)
   let bytes = 0
   for (const { segment, applies } of needed) {
@@ -111,6 +116,29 @@ export async function restoreGroups(
     bytes += segment.bytes
     onProgress?.(bytes, ofBytes)
   }
+}
+
+/**
+ * Fills an empty store with what one step keeps of one key, for looking at it.
+ * @throws WeirError as `restore`
+ */
+export async function restoreKey(
+  catalogue: Catalogue,
+  manifest: Manifest,
+  at: { readonly step: string; readonly key: string },
+  options: RestoreOptions,
+): Promise<void> {
+  const group = keyGroupOf(Buffer.from(at.key, 'utf8'), manifest.key_groups)
+  await restoreGroups(catalogue, manifest, {
+    ...options,
+    ownsGroup: each => each === group,
+    withoutExpiry: true,
+    moved: whole => {
+      const { step, key } = parseKey(whole, 1)
+      return step === at.step && key === at.key ? whole : undefined
+    },
+  })
+  await writeMeta(options, metaOf(manifest))
 }
 
 /** In the order in which they apply, each with the buckets for which it does: not those of which a later base speaks. */

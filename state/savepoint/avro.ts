@@ -17,7 +17,7 @@ type Check = (value: unknown) => boolean
  * @param schema as JSON, or its text
  * @throws WeirError INVALID_STATE_SCHEMA
  */
-export function avroCodec<V>(schema: avro.Schema): StateCodec<V> {
+export function avroCodec<V>(schema: string | object): StateCodec<V> {
   const text = canonical(schema)
   const { type, check } = parse(text)
   return {
@@ -61,7 +61,7 @@ export function resolve(from: string, to: string): (bytes: Buffer) => Buffer {
 }
 
 /** The same text for schemas that differ in white space, in the order of attributes, or in their documentation. */
-function canonical(schema: avro.Schema): string {
+function canonical(schema: string | object): string {
   try {
     const json: unknown = typeof schema === 'string' && /^\s*[[{"]/.test(schema) ? JSON.parse(schema) : schema
     return JSON.stringify(json, (attribute, value: unknown) => {

@@ -6,31 +6,16 @@
  */
 import { isWeirError, messageOf, sha256Hex, WeirError } from '../../kernel/index.js'
 import { Catalogue } from '../checkpoint/catalogue.js'
-import { checkFormat, isSound, type Manifest } from '../checkpoint/manifest.js'
+import { checkFormat, isSound, type JournalFacts, type Manifest } from '../checkpoint/manifest.js'
 import { verify } from '../checkpoint/restore.js'
 import type { CheckpointStore } from '../checkpoint/store.js'
 import type { StepStateSchema } from './schema.js'
 
-/** Of an input, as the journal has it. */
-export interface InputClock {
-  readonly topic: string
-  readonly partition: number
-  readonly upstream?: number
-  /** Event time; null before the first record. */
-  readonly watermark_ms: number | null
-  readonly idle: boolean
-}
-
 /** One slot's state, and what a journal needs to go on from it. */
-export interface SavepointSlot {
+export interface SavepointSlot extends JournalFacts {
   readonly slot: number
   /** Of its state: the position, the inputs, the segments, which lie below the savepoint. */
   readonly manifest: Manifest
-  /** Event time, of each stage of the plan; null before there is one. */
-  readonly watermarks_ms: readonly (number | null)[]
-  readonly clocks: readonly InputClock[]
-  /** Running totals. */
-  readonly counts: Readonly<Record<string, number>>
 }
 
 export interface Savepoint {

@@ -4,7 +4,14 @@ import type { StateBackend } from '../backend.js'
 import { bucketCount } from '../checkpoint/buckets.js'
 import { type BuildLimits, defaultBuildLimits, Pace, SegmentSink, snapshotOf, writeBases } from '../checkpoint/build.js'
 import { type Catalogue, lackingOf } from '../checkpoint/catalogue.js'
-import { hashOfName, type InputPosition, type Manifest, manifestOf, segmentsOf } from '../checkpoint/manifest.js'
+import {
+  hashOfName,
+  type InputPosition,
+  type JournalFacts,
+  type Manifest,
+  manifestOf,
+  segmentsOf,
+} from '../checkpoint/manifest.js'
 import type { CheckpointStore } from '../checkpoint/store.js'
 import { type Meta, readMeta } from '../meta.js'
 import {
@@ -25,7 +32,7 @@ export interface PartPlace {
 }
 
 /** What the journal says of the position that the state reflects. */
-export interface PartFacts extends Pick<SavepointSlot, 'watermarks_ms' | 'clocks' | 'counts'> {
+export interface PartFacts extends JournalFacts {
   readonly inputs: readonly InputPosition[]
 }
 
@@ -135,11 +142,12 @@ async function writeAll(
 export async function copySavepointPart(
   store: CheckpointStore,
   place: PartPlace,
-  from: { readonly catalogue: Catalogue; readonly manifest: Manifest; readonly facts: Omit<PartFacts, 'inputs'> },
+  from: { readonly catalogue: Catalogue; readonly manifest: Manifest; readonly facts: JournalFacts },
 ): Promise<SavepointSlot> {
   const { app, name, slot } = place
   checkSavepointName(name)
-  const { catalogue, manifest, facts } = from
+  const { catalogue, facts } = from
+  const { facts: _, ...manifest } = from.manifest
   const to = segmentsOf(savepointSegments(store, app, name, slot).folder)
   for (const segment of manifest.segments) {
     const bytes = await catalogue.store.get(segmentsOf(catalogue.folder) + segment.name)
@@ -148,5 +156,6 @@ export async function copySavepointPart(
     }
     await store.put(to + segment.name, bytes)
   }
-  return await putPart(store, place, { slot, manifest, ...facts })
+  const { watermarks_ms, clocks, counts } = facts
+  return await putPart(store, place, { slot, manifest, watermarks_ms, clocks, counts })
 }
