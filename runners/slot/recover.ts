@@ -6,7 +6,15 @@
  * created (and thereby fences) before the journal is read. What is read is bounded by what the store does not reflect yet:
  * the journal's last record, the one that the store names, and the chain between the two, once.
  */
-import { assert, beginningOfTime, defined, type EventTimeMs, eventTime, WeirError } from '../../kernel/index.js'
+import {
+  assert,
+  beginningOfTime,
+  defined,
+  type EventTimeMs,
+  eventTime,
+  isWeirError,
+  WeirError,
+} from '../../kernel/index.js'
 import { type LogCommitter, type LogReader, offset, type Position, type TopicPartition } from '../../log/index.js'
 import type { StatePosition } from '../../state/index.js'
 import { advancedStages, Clocks, clocksOf } from './clocks.js'
@@ -26,6 +34,7 @@ import {
   generationOf,
   isMark,
   type JournalRecord,
+  journalCorrupt,
   journalTopicOf,
   type PartitionOffset,
   parseJournalRecord,
@@ -58,7 +67,7 @@ export async function yieldToNewer(options: SlotOptions, generation: number): Pr
 }
 
 /**
- * @param followed by a standby: it goes on from what that has folded
+ * @param followed by a standby: it goes on from what that has folded, unless what it must read has been trimmed
  * @throws WeirError PLAN_CLOSED, HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, …
  */
 export async function recover(
@@ -68,13 +77,16 @@ export async function recover(
   followed?: Folding,
 ): Promise<Running> {
   const { plan, log, store, slot } = options
-  if (followed === undefined) await store.discard()
   const committer = await log.committer(`weir.${plan.app}.slot-${slot}`)
   let reader: LogReader | undefined
   try {
     options.crashAt?.('fenced')
-    const folding = followed ?? (await openFolding(options, limits, phases, () => begin(options, committer)))
-    await foldToEnd(folding, options, limits)
+    let folding = followed && (await foldedFurther(followed, options, limits))
+    if (folding === undefined) {
+      await store.discard()
+      folding = await openFolding(options, limits, phases, () => begin(options, committer))
+      await foldToEnd(folding, options, limits)
+    }
     reader = await readerOf(options, [...folding.positions.values()])
     options.crashAt?.('recovered')
     return Object.assign(folding, { committer, reader, held: reader instanceof HeldReader ? reader : undefined })
@@ -82,6 +94,22 @@ export async function recover(
     // Nobody else knows of them yet.
     await reader?.close()
     await committer.close()
+    throw error
+  }
+}
+
+/** @returns undefined when what it would have to read is gone, or cannot be picked up from there: the store may be further */
+async function foldedFurther(
+  followed: Folding,
+  options: SlotOptions,
+  limits: SlotLimits,
+): Promise<Folding | undefined> {
+  if (!followed.resumable) return undefined
+  try {
+    await foldToEnd(followed, options, limits)
+    return followed
+  } catch (error) {
+    if (isWeirError(error, 'OFFSET_OUT_OF_RANGE')) return undefined
     throw error
   }
 }
@@ -319,8 +347,8 @@ async function foldToEnd(folding: Folding, options: SlotOptions, limits: SlotLim
   try {
     for await (const link of readChain(log, journalOf(options), folding.at)) {
       if (epochOf(link.record) <= stoodAt.epoch) {
-        assert(link.hash === stoodAt.hash, 'the fold stands at a record of the journal')
-        continue
+        if (link.hash === stoodAt.hash) continue
+        throw journalCorrupt(`another record of epoch ${stoodAt.epoch} than the one that was folded`)
       }
       const folded = await foldLink(folding, readers, options, link)
       if (folded === undefined) continue

@@ -32,7 +32,8 @@ export class Standby {
   readonly #limits: SlotLimits
   readonly #readers: RangeReaders
   readonly #rhythm: Rhythm
-  readonly #slot: Slot
+  /** What it becomes: created, until it takes over. */
+  readonly slot: Slot
   /** undefined while the journal is empty. */
   #fold: { readonly folding: Folding; readonly chain: ChainReader; readonly caughtUpAt: bigint } | undefined
 
@@ -47,7 +48,7 @@ export class Standby {
     this.#limits = { ...defaultLimits, ...options.limits }
     this.#readers = new RangeReaders(options.log)
     this.#rhythm = new Rhythm(options.clock.nowMs(), tookOverMs)
-    this.#slot = new Slot(options)
+    this.slot = new Slot(options)
   }
 
   get epoch(): number {
@@ -81,7 +82,7 @@ export class Standby {
     const journal = journalOf(this.#options)
     const last = await lastLink(log, journal)
     if (last === undefined) return
-    const folding = await openFolding(this.#following, this.#limits, this.#slot.phases)
+    const folding = await openFolding(this.#following, this.#limits, this.slot.phases)
     this.#rhythm.begin(
       defined(await linkAt(log, journal, folding.at), 'the record that the fold stands at'),
       clock.nowMs(),
@@ -139,11 +140,9 @@ export class Standby {
 
   /** Takes the slot over. What closes the standby closes the slot from now on. @throws WeirError as `Slot.start` */
   async takeOver(): Promise<Slot> {
-    const folding = this.#fold?.folding
     try {
-      // One of a format of before does not say where the chain can be picked up.
-      await this.#slot.start(folding?.resumable ? folding : undefined)
-      return this.#slot
+      await this.slot.start(this.#fold?.folding)
+      return this.slot
     } finally {
       await this.#letGo()
     }
@@ -151,7 +150,7 @@ export class Standby {
 
   /** Writes state back unless nobody will want it, and lets go of the log. */
   async close(options: { readonly keepState: boolean } = { keepState: true }): Promise<void> {
-    if (this.#slot.state !== 'created') return await this.#slot.close(options)
+    if (this.slot.state !== 'created') return await this.slot.close(options)
     try {
       if (options.keepState && this.#fold !== undefined) await writeBack(this.#fold.folding, this.#following)
     } finally {

@@ -3,6 +3,7 @@
  * whatever else keeps it from starting ends it: an operator has to act.
  */
 import { isWeirError, WeirError } from '../../kernel/index.js'
+import { keepRocksDb } from '../../state/index.js'
 import { openPatiently } from '../serving/index.js'
 import type { SlotInspection } from '../slot/index.js'
 import type { StateQuestion } from './messages.js'
@@ -40,6 +41,7 @@ export class StartingWorker {
       this.#waitsFor = reason
       this.#settings.onEvent({ kind: 'waiting', message: reason })
     }
+    keepRocksDb()
     while (!signal.aborted) {
       this.#worker = await openPatiently(() => openWorker(this.#settings), waiting, signal)
       try {

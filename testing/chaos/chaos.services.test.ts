@@ -7,19 +7,22 @@ const skip = (await kafkaMissing()) ?? false
 
 /** The short form of `npm run chaos`: every kind of fault once. */
 describe('exactly once on Kafka through faults', { skip }, () => {
-  for (const { brokers, perSecond } of [
-    { brokers: 1, perSecond: 500 },
-    { brokers: 3, perSecond: 200 },
+  for (const { brokers, perSecond, standbys, rounds } of [
+    { brokers: 1, perSecond: 500, standbys: 0, rounds: 10 },
+    { brokers: 3, perSecond: 200, standbys: 0, rounds: 10 },
+    { brokers: 1, perSecond: 500, standbys: 1, rounds: 10 },
   ] as const) {
-    it(`with three workers and ${brokers} broker(s) loses, doubles, reorders and miscounts nothing`, async t => {
+    const how = `with three workers, ${brokers} broker(s) and ${standbys} standby(s)`
+    it(`${how} loses, doubles, reorders and miscounts nothing`, async t => {
       const say = (line: string): void => t.diagnostic(line)
       const { verdict, ended, sent } = await runChaos({
-        rounds: 10,
+        rounds,
         brokers,
         workers: 3,
         perSecond,
         partitions: 4,
         slots: 1,
+        standbys,
         seed: 1,
         say,
       })

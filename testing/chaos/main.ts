@@ -3,6 +3,7 @@
  *
  *   npm run chaos -- --rounds 30 --brokers 1 --rate 2000
  *   npm run chaos -- --rounds 30 --brokers 3 --rate 300
+ *   npm run chaos -- --rounds 30 --standbys 1
  */
 import { parseArgs } from 'node:util'
 import { type FaultName, runChaos } from './rounds.js'
@@ -14,6 +15,7 @@ const { values } = parseArgs({
     workers: { type: 'string', default: '3' },
     partitions: { type: 'string', default: '4' },
     slots: { type: 'string', default: '1' },
+    standbys: { type: 'string', default: '0' },
     rate: { type: 'string', default: '2000' },
     seed: { type: 'string', default: '0' },
     /** Names, separated by commas; default all. */
@@ -28,6 +30,7 @@ const { verdict, ended } = await runChaos({
   perSecond: Number(values.rate),
   partitions: Number(values.partitions),
   slots: Number(values.slots),
+  standbys: Number(values.standbys),
   seed: Number(values.seed),
   ...(values.faults !== undefined && { faults: values.faults.split(',') as FaultName[] }),
   say,

@@ -22,6 +22,8 @@ export interface ChaosOptions {
   readonly perSecond: number
   readonly partitions: number
   readonly slots: number
+  /** For each slot. */
+  readonly standbys: number
   readonly seed: number
   /** Which, in turn; default all. */
   readonly faults?: readonly FaultName[]
@@ -84,6 +86,8 @@ class Run {
       '5s',
       '--checkpoints-journal',
       'keep',
+      '--standbys',
+      String(this.options.standbys),
     ]
     member.process = await startWorker(this.kafka.brokers, member.dataDir, member.port, { flags })
   }
@@ -219,11 +223,11 @@ async function rescale(run: Run, slots: number, killedAfterMs?: number): Promise
 
 async function runsSlots(member: Member): Promise<boolean> {
   const state = await readiness(member)
-  return state !== undefined && state.slots.length > 0
+  return state?.slots.some(slot => slot.state === 'running') === true
 }
 
 interface Readiness {
-  readonly slots: readonly { readonly inputs: readonly { readonly behind: number }[] }[]
+  readonly slots: readonly { readonly state: string; readonly inputs: readonly { readonly behind: number }[] }[]
 }
 
 /** undefined while nobody answers. */
@@ -301,7 +305,7 @@ async function settled(run: Run): Promise<void> {
   for (let quiet = 0; quiet < 5; ) {
     await run.revive()
     const states = await Promise.all(run.members.map(readiness))
-    const slots = states.flatMap(state => state?.slots ?? [])
+    const slots = states.flatMap(state => state?.slots ?? []).filter(({ state }) => state === 'running')
     const idle = slots.length > 0 && slots.every(({ inputs }) => inputs.every(({ behind }) => behind === 0))
     quiet = idle ? quiet + 1 : 0
     if (performance.now() > until)

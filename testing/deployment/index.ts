@@ -32,7 +32,12 @@ export interface Stored {
 export interface Readiness {
   readonly ready: boolean
   readonly reasons: readonly string[]
-  readonly slots: readonly { readonly inputs: readonly { readonly behind: number }[] }[]
+  readonly slots: readonly {
+    readonly state: string
+    readonly epoch: number
+    readonly inputs: readonly { readonly behind: number }[]
+    readonly behind?: { readonly epochs: number; readonly ms: number }
+  }[]
 }
 
 let deployments = 0

@@ -28,6 +28,15 @@ export const exchangeKinds = [
   'rows held back',
 ] as const
 
+/** What only slots with standbys meet; `main` asserts each with `--standbys`. */
+export const standbyKinds = [
+  'standby follows',
+  'standby restarts',
+  'standby finds the log trimmed',
+  'promotion after a crash',
+  'promotion of a live slot',
+] as const
+
 /** Everything that the simulation must have met; `main` asserts each. */
 export const faultKinds = [
   'commit refused',
@@ -68,9 +77,10 @@ export const oneSlotKinds: readonly FaultKind[] = [
   'start inside a trimmed journal',
   'store outside the trimmed log',
   'zombie finds its input trimmed',
+  'standby finds the log trimmed',
 ]
 
-export type FaultKind = (typeof faultKinds)[number] | (typeof exchangeKinds)[number]
+export type FaultKind = (typeof faultKinds)[number] | (typeof exchangeKinds)[number] | (typeof standbyKinds)[number]
 
 /** How often each crash point and each fault was hit. */
 export class Hits {

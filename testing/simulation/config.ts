@@ -49,3 +49,13 @@ export function drawConfig(random: Random, slots = 1): WorldConfig {
     },
   }
 }
+
+/** The same for slots that have standbys. */
+export function withHeartbeats(config: WorldConfig, random: Random): WorldConfig {
+  const limits: Partial<SlotLimits> = {
+    heartbeatMs: millis(random.pick([1, 250, 61_000])),
+    heartbeatsPerWriteBackMax: random.pick([2, 14_400]),
+    epochsPerFollowMax: random.pick([1, 3, 64]),
+  }
+  return { ...config, limits: { ...config.limits, ...limits } }
+}

@@ -1,10 +1,10 @@
 /**
- * `npm run sim -- --seeds 10000 [--from N]`, or `--seed N` for one, `--slots N`: slots over a simulated log, clock and disk.
+ * `npm run sim -- --seeds 10000 [--from N]`, or `--seed N` for one, `--slots N`, `--standbys 1`: slots over a simulated log, clock and disk.
  * Exit code 1 at the first difference, or when a crash point or a fault was hit too rarely to count as tested.
  */
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../kernel/index.js'
-import { crashPoints, exchangeKinds, faultKinds, Hits, oneSlotKinds } from './chaos.js'
+import { crashPoints, exchangeKinds, faultKinds, Hits, oneSlotKinds, standbyKinds } from './chaos.js'
 import { runSeed } from './run-seed.js'
 
 /** In a run of 10,000 seeds; in others in proportion. */
@@ -18,20 +18,23 @@ const { values } = parseArgs({
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
     slots: { type: 'string', default: '1' },
+    standbys: { type: 'string', default: '0' },
   },
 })
 const seeds = values.seed === undefined ? Number(values.seeds) : 1
 const from = Number(values.seed ?? values.from)
 const slots = Number(values.slots)
+const standbys = Number(values.standbys)
 if (
   !Number.isSafeInteger(slots) ||
   slots < 1 ||
   slots > 8 ||
+  (standbys !== 0 && standbys !== 1) ||
   !Number.isSafeInteger(seeds) ||
   seeds < 1 ||
   !Number.isSafeInteger(from)
 ) {
-  console.error('usage: npm run sim -- --seeds COUNT [--from FIRST] | --seed SEED [--slots SLOTS]')
+  console.error('usage: npm run sim -- --seeds COUNT [--from FIRST] | --seed SEED [--slots SLOTS] [--standbys 1]')
   process.exit(2)
 }
 
@@ -40,10 +43,10 @@ const startedMs = systemClock.nowMs()
 let reportedMs = startedMs
 for (let seed = from; seed < from + seeds; seed++) {
   try {
-    await runSeed(seed, hits, slots)
+    await runSeed(seed, hits, slots, standbys)
   } catch (error) {
     console.error(`seed ${seed}: ${error instanceof Error ? error.stack : String(error)}`)
-    console.error(`\nagain: npm run sim -- --seed ${seed} --slots ${slots}`)
+    console.error(`\nagain: npm run sim -- --seed ${seed} --slots ${slots} --standbys ${standbys}`)
     process.exit(1)
   }
   const nowMs = systemClock.nowMs()
@@ -55,7 +58,10 @@ for (let seed = from; seed < from + seeds; seed++) {
 
 const tookMs = systemClock.nowMs() - startedMs
 console.log(`${seeds} seeds from ${from} without a difference, ${(tookMs / seeds).toFixed(1)} ms each\n`)
-const kinds = slots === 1 ? faultKinds : [...faultKinds.filter(kind => !oneSlotKinds.includes(kind)), ...exchangeKinds]
+const ofSlots =
+  slots === 1 ? faultKinds : [...faultKinds.filter(kind => !oneSlotKinds.includes(kind)), ...exchangeKinds]
+const ofStandbys = standbyKinds.filter(kind => slots === 1 || !oneSlotKinds.includes(kind))
+const kinds = standbys === 0 ? ofSlots : [...ofSlots.filter(kind => kind !== 'log tail lost'), ...ofStandbys]
 for (const what of [
   ...crashPoints.map(point => ['crash', point] as const),
   ...kinds.map(kind => ['fault', kind] as const),

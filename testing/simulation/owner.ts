@@ -1,6 +1,6 @@
 /** A slot object on a machine: the real slot and the real store, over a log and a backend that fail. */
 import { MemoryLog } from '../../log/memory/index.js'
-import { genesisOf, Slot, type StepResult } from '../../runners/slot/index.js'
+import { genesisOf, Slot, type SlotOptions, Standby, type StepResult } from '../../runners/slot/index.js'
 import { type MemoryDisk as StateDisk, StateStore } from '../../state/index.js'
 import type { Chaos } from './chaos.js'
 import { encodeDeadLetter } from './dead-letter.js'
@@ -28,10 +28,18 @@ export type Outcome =
   | { readonly kind: 'done'; readonly committed: boolean }
   | { readonly kind: 'threw'; readonly error: unknown }
 
-/** Of a start, a step or a close. */
-export async function outcomeOf(work: Promise<StepResult> | Promise<void>): Promise<Outcome> {
+/** Follows a slot on a machine; as an owner once it has taken over. */
+export interface Follower extends Omit<Owner, 'slot'> {
+  readonly standby: Standby
+}
+
+/** Of a start, a step, a take-over or a close. */
+export async function outcomeOf(
+  work: Promise<StepResult | Slot | number | undefined> | Promise<void>,
+): Promise<Outcome> {
   try {
-    return { kind: 'done', committed: (await work)?.kind === 'committed' }
+    const done = await work
+    return { kind: 'done', committed: typeof done === 'object' && 'kind' in done && done.kind === 'committed' }
   } catch (error) {
     return { kind: 'threw', error }
   }
@@ -42,20 +50,34 @@ export interface Surroundings {
   readonly shared: Shared
   readonly chaos: Chaos
   /** It asks for a committer: with `none` it owns the slot from now on, with `indefinite` nobody does. */
-  readonly onFence: (owner: Owner, fault: 'none' | 'refused' | 'indefinite') => void
+  readonly onFence: (machine: Machine, fault: 'none' | 'refused' | 'indefinite') => void
 }
 
 /** @throws WeirError BACKEND_FAILED when a fault keeps the state from being read */
 export async function openOwner(machine: Machine, around: Surroundings): Promise<Owner> {
+  const { options, ...rest } = await open(machine, around)
+  return { ...rest, slot: new Slot(options) }
+}
+
+/** @throws WeirError BACKEND_FAILED when a fault keeps the state from being read */
+export async function openFollower(machine: Machine, around: Surroundings): Promise<Follower> {
+  const { options, ...rest } = await open(machine, around)
+  return { ...rest, standby: new Standby(options) }
+}
+
+async function open(
+  machine: Machine,
+  around: Surroundings,
+): Promise<Omit<Owner, 'slot'> & { readonly options: SlotOptions }> {
   const { slot: number, shared, chaos } = around
   const { disk, clock, plan, hits } = shared
   const { limits, keyGroups, cacheBytesMax, syncState } = shared.config
   const gate = new Gate()
-  const faults = chaos.logFaults(fault => around.onFence(owner, fault))
+  const faults = chaos.logFaults(fault => around.onFence(machine, fault))
   const disks = machine.disk.open()
   const backend = new FaultyBackend(disks, chaos)
   const store = await StateStore.open({ backend, keyGroups, cacheBytesMax })
-  const slot = new Slot({
+  const options: SlotOptions = {
     plan,
     slot: number,
     log: gatedLog(new MemoryLog(disk, { clock, faults }), gate),
@@ -71,8 +93,7 @@ export async function openOwner(machine: Machine, around: Surroundings): Promise
       if (event.kind === 'held-back') hits.add('rows held back')
     },
     crashAt: point => chaos.crashAt(point),
-  })
+  }
   const sync = (): Promise<void> => disks.write(disks.batch(), { sync: true })
-  const owner: Owner = { machine, gate, store, slot, syncState: sync, suspended: undefined }
-  return owner
+  return { machine, gate, store, options, syncState: sync, suspended: undefined }
 }

@@ -7,11 +7,16 @@ import { verifyExchange } from './verify-exchange.js'
 import { World } from './world.js'
 
 /** @throws Difference, or whatever a slot threw that it should not have */
-export async function runSeed(seed: number, hits: Hits, slots = 1): Promise<void> {
-  const world = new World(new Random(String(seed)), hits, slots)
+export async function runSeed(seed: number, hits: Hits, slots = 1, standbys = 0): Promise<void> {
+  const world = new World(new Random(String(seed)), hits, slots, standbys)
   await world.run()
   const states: StateDisk[] = []
   for (const fleet of world.fleets) states.push(await fleet.stop())
   await (slots === 1 ? verifyOutputs(world) : verifyExchange(world, hits))
-  for (const fleet of world.fleets) await verifyState(states[fleet.slot]!, await fleet.rebuild())
+  for (const fleet of world.fleets) {
+    const followed = await fleet.stopFollower()
+    const rebuilt = await fleet.rebuild()
+    await verifyState(states[fleet.slot]!, rebuilt)
+    if (followed !== undefined) await verifyState(followed, rebuilt)
+  }
 }

@@ -9,7 +9,7 @@ import { journalTopicOf } from '../../runners/slot/index.js'
 import type { Plan } from '../../topology/index.js'
 import { ManualClock } from '../driver/index.js'
 import { Chaos, type Hits } from './chaos.js'
-import { drawConfig, type WorldConfig } from './config.js'
+import { drawConfig, type WorldConfig, withHeartbeats } from './config.js'
 import { Difference } from './difference.js'
 import { Fleet } from './fleet.js'
 import { InputGenerator, type Shipment, startMs } from './input.js'
@@ -29,8 +29,9 @@ export class World {
   readonly #shipments: readonly Shipment[]
   #turns = 0
 
-  constructor(random: Random, hits: Hits, slots = 1) {
-    this.config = drawConfig(random.fork('config'), slots)
+  constructor(random: Random, hits: Hits, slots = 1, standbys = 0) {
+    const drawn = drawConfig(random.fork('config'), slots)
+    this.config = standbys === 0 ? drawn : withHeartbeats(drawn, random.fork('heartbeats'))
     this.#random = random.fork('world')
     this.disk = new MemoryDisk({ markers: this.config.markers })
     const { partitions, outputPartitions, sizes } = this.config
@@ -53,11 +54,14 @@ export class World {
       allDown: () => this.fleets.every(fleet => fleet.isDown),
     }
     // What is trimmed cannot be read back as a dead letter of another slot's; retention leaves a week for that.
+    const following = (slot: number): Random | undefined =>
+      standbys === 0 ? undefined : random.fork(`following ${slot}`)
     this.fleets =
       slots === 1
-        ? [new Fleet(0, shared, new Chaos(random.fork('chaos'), hits), random.fork('trimming'))]
+        ? [new Fleet(0, shared, new Chaos(random.fork('chaos'), hits), random.fork('trimming'), following(0))]
         : Array.from({ length: slots }, (_, slot) => {
-            return new Fleet(slot, shared, new Chaos(random.fork(`chaos of ${slot}`), hits), undefined)
+            const chaos = new Chaos(random.fork(`chaos of ${slot}`), hits)
+            return new Fleet(slot, shared, chaos, undefined, following(slot))
           })
   }
 
