@@ -14,7 +14,7 @@ import { millis } from '../kernel/index.js'
 import { offset } from '../log/index.js'
 import { KafkaLog } from '../log/kafka/index.js'
 import { topicSpecs } from '../runners/topics/index.js'
-import { Load } from '../testing/chaos/load.js'
+import { Load } from '../testing/chaos/index.js'
 import { startKafka } from '../testing/services/index.js'
 import { freePort, startWorker, type WeirProcess } from '../testing/weir-process/index.js'
 

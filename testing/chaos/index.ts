@@ -1,0 +1,1 @@
+export { Load, type LoadOptions } from './load.js'
