@@ -24,6 +24,8 @@ import { type Standing, standingOf } from './standing.js'
 export interface OpenSlot {
   /** Not started; opened as a closer. */
   readonly slot: Slot
+  /** The slot's own: another may not see yet what the slot has committed. */
+  readonly log: Log
   readonly backend: StateBackend
   readonly namespace?: Uint8Array
   /** Lets go of everything; the slot has been closed. */
@@ -146,10 +148,10 @@ export async function reopenPlan({ log, plan, open }: Pick<CloseOptions, 'log' |
 }
 
 async function savePart(
-  { log, store, plan, clock }: CloseOptions,
+  { store, plan, clock }: CloseOptions,
   name: string,
   number: number,
-  { slot, backend, namespace }: OpenSlot,
+  { slot, log, backend, namespace }: OpenSlot,
 ): Promise<SavepointSlot> {
   const { app } = plan
   // Writes back what the store lacks of the closing epoch.

@@ -82,7 +82,7 @@ export async function openClosingSlot(
       onEvent: event => onEvent(number, event),
       onCommitted: replies.onCommitted,
     })
-    return { slot, backend, release }
+    return { slot, log, backend, release }
   } catch (error) {
     await release()
     throw error

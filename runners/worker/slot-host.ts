@@ -105,6 +105,8 @@ export interface SlotStatus {
   readonly inputs: readonly InputStatus[]
   /** Of a standby. */
   readonly behind?: StandbyLag
+  /** Its plan ends, and it reads no more inputs: the savepoint that its state goes into. */
+  readonly closesInto?: string
 }
 
 export type HostEvent =
@@ -458,6 +460,7 @@ export class SlotHost {
       stored: store.reflects?.epoch,
       counts: Object.fromEntries(slot.counts),
       positions: slot.positions,
+      ...(slot.closing && { closesInto: slot.closing.savepoint }),
       inputs: log.inputs().map(({ topic, partition, position, highWatermark, lastStableOffset }) => ({
         topic,
         partition,

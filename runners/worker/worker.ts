@@ -105,7 +105,10 @@ export class SlotWorker {
       const silentMs = heard === undefined ? 0 : this.#options.clock.nowMs() - heard.atMs
       if (silentMs > silenceMax) reasons.push(`slot ${slot} has not got on for ${Math.round(silentMs / 1_000)} s`)
     }
-    for (const { slot, inputs } of this.status) {
+    for (const { slot, inputs, closesInto } of this.status) {
+      if (closesInto !== undefined) {
+        reasons.push(`slot ${slot} reads no more: its plan is being closed into '${closesInto}' (weir rescale)`)
+      }
       for (const { topic, partition, undecided, behind } of inputs) {
         if (undecided > 0 && undecided === behind) {
           reasons.push(`slot ${slot} waits for an open transaction of a producer in ${topic}/${partition}`)

@@ -144,7 +144,7 @@ export class Cluster {
       syncState: true,
       onEvent: event => void this.events.push(event),
     })
-    return { slot, backend, release: async () => {} }
+    return { slot, log: this.log, backend, release: async () => {} }
   }
 
   /** @param values bytes, or what becomes JSON */
