@@ -1,6 +1,6 @@
 /**
- * Three slots decide as one does: where every record is processed before the next is sent, the order at the terminals is the
- * same, and so each decision must be, to the byte, in its partition.
+ * Three slots decide as one does, and so do one, then three, then two: where every record is processed before the next is sent,
+ * the order at the terminals is the same, and so each decision must be, to the byte, in its partition.
  */
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
@@ -58,7 +58,13 @@ function history(): Sent[] {
   return sent.sort((a, b) => a.atMs - b.atMs)
 }
 
-async function decisions(slots: number): Promise<{ readonly byPartition: unknown[][]; readonly rekeyed: number }> {
+interface Decided {
+  readonly byPartition: unknown[][]
+  readonly rekeyed: number
+}
+
+/** @param later numbers of slots that the deployment is rescaled to, at equal times @param undrained records under way then */
+async function decisions(slots: number, later: readonly number[] = [], undrained = 0): Promise<Decided> {
   const app = defaultTopology({
     transactions: format('transaction', transactionJson({ cardKey: 'key' })),
     labels: format('label', labelJson()),
@@ -66,11 +72,17 @@ async function decisions(slots: number): Promise<{ readonly byPartition: unknown
   })
   const clock = new ManualClock(startMs)
   const cluster = await new Cluster(app, { slots, partitions }, clock).start()
-  for (const { atMs, topic, partition, value } of history()) {
+  const sent = history()
+  const stretch = Math.ceil(sent.length / (later.length + 1))
+  for (const [i, { atMs, topic, partition, value }] of sent.entries()) {
+    const plan = i / stretch
+    if (i > 0 && Number.isInteger(plan)) await rescaled(cluster, later[plan - 1]!)
     clock.advance(millis(Math.max(0, atMs - clock.nowMs())))
     await cluster.send(topic, partition, [value])
-    await cluster.drain()
+    if (i % stretch < stretch - undrained) await cluster.drain()
+    else await cluster.slots[0]!.step()
   }
+  await cluster.drain()
   const byPartition: unknown[][] = []
   for (let partition = 0; partition < partitions; partition++) {
     byPartition.push(await cluster.read('decisions', partition))
@@ -80,6 +92,32 @@ async function decisions(slots: number): Promise<{ readonly byPartition: unknown
   await cluster.close()
   return { byPartition, rekeyed }
 }
+
+/** The slots of before are told nothing, and write nothing any more. */
+async function rescaled(cluster: Cluster, slots: number): Promise<void> {
+  const zombies = await cluster.rescale(slots)
+  assert.equal(cluster.slots.length, slots)
+  const before = await cluster.read('decisions', 0)
+  for (const zombie of zombies)
+    await assert.rejects(
+      zombie.step().then(() => zombie.mark(null)),
+      isOver,
+    )
+  assert.deepEqual(await cluster.read('decisions', 0), before)
+}
+
+const undated = ({ byPartition }: Decided): unknown[][] =>
+  byPartition.map(partition => partition.map(decision => ({ ...(decision as object), decided_at: null })))
+
+const isOver = (error: Error & { code?: string }): boolean => ['SLOT_FENCED', 'PLAN_CLOSED'].includes(error.code ?? '')
+
+it('rescaled from one slot to three, and on to two, decides as if it never had been', async () => {
+  const [straight, rescaled] = [await decisions(1), await decisions(1, [3, 2, 1])]
+  assert.ok(rescaled.rekeyed > 5)
+  assert.deepEqual(rescaled.byPartition, straight.byPartition)
+  // with rows under way between the slots when it begins: some are decided later, and not otherwise
+  assert.deepEqual(undated(await decisions(3, [2, 3], 1)), undated(straight))
+})
 
 it('three slots decide as one does, records in wrong partitions and labels included', async () => {
   const [one, three] = [await decisions(1), await decisions(3)]

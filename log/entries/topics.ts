@@ -23,6 +23,11 @@ export class TopicTable<P extends PartitionBounds> {
     this.#topics.set(topic, partitions)
   }
 
+  /** More partitions, behind those that there are. */
+  grow(topic: string, more: readonly P[]): void {
+    this.#topics.set(topic, [...this.partitions(topic), ...more])
+  }
+
   /**
    * True when the topic exists with this many partitions, false when it does not exist.
    * @throws WeirError TOPIC_MISMATCH

@@ -17,7 +17,14 @@ import { loadLibrary } from './library.js'
 import { type KafkaOptions, type KafkaSettings, settingsOf } from './options.js'
 import { KafkaProducer } from './producer.js'
 import { KafkaReader } from './reader.js'
-import { createTopics, deleteRecords, earliestOffset, latestOffset, listOffsets } from './requests/index.js'
+import {
+  createPartitions,
+  createTopics,
+  deleteRecords,
+  earliestOffset,
+  latestOffset,
+  listOffsets,
+} from './requests/index.js'
 import { retried, TemporaryError } from './retry.js'
 
 /** What a topic is created with; what is left out is the cluster's to choose. */
@@ -75,6 +82,26 @@ export class KafkaLog implements Log, LogProducer, LogTrimmer {
       throw refusal(errorCode, what, message) ?? new WeirError('KAFKA_REFUSED', `${what}: ${nameOf(errorCode)}`)
     })
     await this.#whenLed(name, partitions)
+  }
+
+  /**
+   * Until the topic has at least so many partitions. Keys of what is there already stay where they are: for topics whose
+   * partitions are not chosen by key.
+   * @throws WeirError UNKNOWN_TOPIC, KAFKA_REFUSED, KAFKA_UNAVAILABLE
+   */
+  async growTopic(topic: string, partitions: number): Promise<void> {
+    if ((await this.partitionCount(topic)) >= partitions) return
+    const name = this.#settings.prefix + topic
+    const what = `more partitions for ${name}`
+    await this.#cluster.atController(what, async connection => {
+      const args = { topic: name, partitions, timeoutMs: this.#settings.limits.requestMsMax }
+      const { errorCode, message } = await connection.request(createPartitions, args)
+      // Somebody else was faster; how many there are is looked up below.
+      if (errorCode === code.none || errorCode === code.invalidPartitions) return
+      if (isTemporary(errorCode)) throw new TemporaryError(nameOf(errorCode))
+      throw refusal(errorCode, what, message) ?? new WeirError('KAFKA_REFUSED', `${what}: ${nameOf(errorCode)}`)
+    })
+    await this.#whenLed(name, partitions, true)
   }
 
   async partitionCount(topic: string): Promise<number> {
@@ -181,13 +208,14 @@ export class KafkaLog implements Log, LogProducer, LogTrimmer {
     })
   }
 
-  /** A new topic is known to every broker, and led, a moment after it was created. */
-  async #whenLed(name: string, partitions: number): Promise<void> {
+  /** A new topic is known to every broker, and led, a moment after it was created; so are new partitions (`more`). */
+  async #whenLed(name: string, partitions: number, more = false): Promise<void> {
     await retried(this.#settings, `topic ${name}`, async () => {
       const found = await this.#cluster.topic(name).catch((error: unknown) => {
         throw isWeirError(error, 'UNKNOWN_TOPIC') ? new TemporaryError(error.message) : error
       })
-      if (found.partitions.length !== partitions) {
+      if (found.partitions.length < partitions && more) throw new TemporaryError('its new partitions are not known yet')
+      if (found.partitions.length !== partitions && !more) {
         throw new WeirError('TOPIC_MISMATCH', `${name} has ${found.partitions.length} partitions, not ${partitions}`)
       }
       const leaderless = found.partitions.find(({ leader }) => leader < 0)

@@ -64,17 +64,12 @@ export class MemoryDisk {
 
   createTopic(topic: string, partitions: number): void {
     if (this.topics.has(topic, partitions)) return
-    this.topics.add(
-      topic,
-      Array.from({ length: partitions }, (_, partition) => ({
-        topic,
-        partition,
-        earliest: 0,
-        latest: 0,
-        entries: [],
-        trimmed: [],
-      })),
-    )
+    this.topics.add(topic, emptyPartitions(topic, 0, partitions))
+  }
+
+  /** Until the topic has at least so many partitions. @throws WeirError UNKNOWN_TOPIC */
+  growTopic(topic: string, partitions: number): void {
+    this.topics.grow(topic, emptyPartitions(topic, this.topics.partitions(topic).length, partitions))
   }
 
   /** Fences every older generation of `id`; commits of theirs that are still under way will never be written. */
@@ -200,6 +195,16 @@ export class MemoryDisk {
     return first
   }
 }
+
+const emptyPartitions = (topic: string, from: number, to: number): MemoryPartition[] =>
+  Array.from({ length: Math.max(0, to - from) }, (_, i) => ({
+    topic,
+    partition: from + i,
+    earliest: 0,
+    latest: 0,
+    entries: [],
+    trimmed: [],
+  }))
 
 /** The last entry then ends after the marker, as a Kafka reader that has seen the marker knows. */
 function closeWithMarker(partition: MemoryPartition): void {

@@ -22,6 +22,10 @@ const verbs: Readonly<Record<string, { summary: string; load: () => Promise<Verb
     summary: 'creates and verifies the Kafka topics of a deployment',
     load: async () => (await import('./topics.js')).topicsVerb,
   },
+  rescale: {
+    summary: 'another number of slots, or another version, for a Kafka deployment',
+    load: async () => (await import('./rescale.js')).rescaleVerb,
+  },
   checkpoint: {
     summary: 'lists, verifies and restores checkpoints of state',
     load: async () => (await import('./checkpoint.js')).checkpointVerb,

@@ -82,7 +82,7 @@ export const workerVerb: Verb = {
   },
 }
 
-function checkpointsOf(config: Config): CheckpointJob | undefined {
+export function checkpointsOf(config: Config): CheckpointJob | undefined {
   const place = placeOf(config)
   if (place === undefined) return undefined
   // Each slot's thread loads them for itself: what is wrong with them is said at the start.

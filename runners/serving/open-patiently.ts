@@ -4,7 +4,7 @@ import { type ErrorCode, isWeirError } from '../../kernel/index.js'
 const pauseMsMin = 200
 const pauseMsMax = 5_000
 
-const passing: ReadonlySet<ErrorCode> = new Set(['KAFKA_UNAVAILABLE', 'REGISTRY_UNREACHABLE'])
+const passing: ReadonlySet<ErrorCode> = new Set(['KAFKA_UNAVAILABLE', 'REGISTRY_UNREACHABLE', 'PLAN_CLOSED'])
 
 /**
  * Opens what needs Kafka and the schema registry. While they do not answer it tries again; whatever else is wrong ends it: an
@@ -24,6 +24,8 @@ export async function openPatiently<T>(
     } catch (error) {
       if (!isWeirError(error) || !passing.has(error.code)) throw error
       onWaiting(`${error.code}: ${error.what}`)
+      // The next plan is near: whoever sends in records waits for it.
+      if (error.code === 'PLAN_CLOSED') pauseMs = pauseMsMin
     }
     // An abort ends the pause.
     await sleep(pauseMs, undefined, { signal }).catch(() => {})

@@ -2,13 +2,23 @@ export { checkBeginning } from './beginning.js'
 export type { DeadLetterFormat, SinkWriter, StampOf } from './egress.js'
 export type { DeadLetter } from './intake.js'
 export {
+  type Closing,
+  closingOf,
   type EpochRecord,
+  encodeJournalRecord,
+  type GenesisFrom,
   type GenesisRecord,
+  generationOf,
+  type JournalRecord,
   journalTopicOf,
+  type LaterGenesis,
+  type PartitionClock,
   type PartitionOffset,
   parseJournalRecord,
+  planOf,
 } from './journal.js'
-export { firstLink } from './journal-reader.js'
+export { firstLink, firstOfPlan, type Link, lastLink } from './journal-reader.js'
+export { type ClosingEpoch, laterGenesis } from './later-genesis.js'
 export type { SlotState } from './lifecycle.js'
 export {
   type CommittedEpoch,
@@ -23,6 +33,7 @@ export {
 export { genesisOf, ownedPartitions, slotOfKey } from './ownership.js'
 export { Phases } from './phases.js'
 export { type EpochMode, Pipeline, type PipelineLimits, RecordFault } from './pipeline.js'
+export { Progress } from './progress.js'
 export { type RecoveryDecision, type RecoveryFacts, resolveRecovery } from './recovery.js'
 export { replyToBytesMax, replyToHeader } from './reply-to.js'
 export { positionKey } from './rows.js'

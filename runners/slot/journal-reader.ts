@@ -3,9 +3,9 @@
  *
  * Invariant: of two records that are handed out one after the other, the second names the hash of the first.
  */
-import { type DurationMs, sha256Hex } from '../../kernel/index.js'
+import { type DurationMs, defined, sha256Hex, WeirError } from '../../kernel/index.js'
 import type { Log, LogReader, Offset, RecordBatch, TopicPartition } from '../../log/index.js'
-import { epochOf, type JournalRecord, journalCorrupt, parseJournalRecord } from './journal.js'
+import { epochOf, type JournalRecord, journalCorrupt, parseJournalRecord, planOf } from './journal.js'
 import { pollExpected } from './poll.js'
 
 /** A record of the journal. */
@@ -90,8 +90,33 @@ const aheadMax = 1_000
 /** The oldest record that is left. */
 export async function firstLink(log: Log, journal: TopicPartition): Promise<Link | undefined> {
   const { earliest } = await log.range(journal)
-  for await (const link of read(log, journal, earliest, 1)) return link
+  return await linkFrom(log, journal, earliest)
+}
+
+async function linkFrom(log: Log, journal: TopicPartition, from: Offset): Promise<Link | undefined> {
+  for await (const link of read(log, journal, from, 1)) return link
   return undefined
+}
+
+/** The oldest record that is left of this plan: its genesis, unless that was trimmed. undefined: the plan has not begun. */
+export async function firstOfPlan(log: Log, journal: TopicPartition, plan: number): Promise<Link | undefined> {
+  let found = await lastLink(log, journal)
+  if (found === undefined || planOf(found.record) < plan) return undefined
+  const first = await firstLink(log, journal)
+  if (first === undefined || planOf(first.record) >= plan) return first
+  // Plans follow one another: `found` is the first record from `to` on; below `from` all are of older plans.
+  let from = (first.at + 1n) as Offset
+  let to = found.at
+  while (from < to) {
+    const middle = ((from + to) / 2n) as Offset
+    const link = defined(await linkFrom(log, journal, middle), 'a record before the last')
+    if (planOf(link.record) < plan) from = (link.at + 1n) as Offset
+    else {
+      to = middle
+      found = link
+    }
+  }
+  return found
 }
 
 /** The newest record: scans back past what holds none, as transaction markers and aborted records. */
@@ -110,8 +135,8 @@ export async function lastLink(log: Log, journal: TopicPartition): Promise<Link 
 export async function linkAt(log: Log, journal: TopicPartition, at: Offset): Promise<Link | undefined> {
   const { earliest, latest } = await log.range(journal)
   if (at < earliest || at >= latest) return undefined
-  for await (const link of read(log, journal, at, 1)) return link.at === at ? link : undefined
-  return undefined
+  const link = await linkFrom(log, journal, at)
+  return link?.at === at ? link : undefined
 }
 
 async function* read(log: Log, journal: TopicPartition, from: Offset, recordsMax: number): AsyncGenerator<Link, void> {
@@ -139,7 +164,10 @@ function linkOf(batch: RecordBatch, i: number): Link {
 }
 
 function checkFollows({ record }: Link, before: Before): void {
-  if (record.kind === 'genesis') throw journalCorrupt('a second genesis record')
+  if (record.kind === 'genesis') {
+    if (record.v === 2) throw new WeirError('PLAN_CLOSED', `plan ${record.plan} has begun`)
+    throw journalCorrupt('a second genesis record')
+  }
   const due = before.epoch + 1
   if (record.epoch !== due) throw journalCorrupt(`epoch ${record.epoch} where ${due} was due`)
   if (record.previous !== before.hash) {

@@ -6,7 +6,7 @@ import { millis } from '../../kernel/index.js'
 import { offset } from '../../log/index.js'
 import { type Faults, MemoryDisk, MemoryLog, noFaults } from '../../log/memory/index.js'
 import { type EpochRecord, encodeJournalRecord, epochOf, type GenesisRecord, journalTopicOf } from './journal.js'
-import { firstLink, type Link, lastLink, linkAt, readChain } from './journal-reader.js'
+import { firstLink, firstOfPlan, type Link, lastLink, linkAt, readChain } from './journal-reader.js'
 
 const genesis: GenesisRecord = {
   v: 1,
@@ -35,8 +35,10 @@ function chain(epochs: number): Buffer[] {
 
 function epochRecord(epoch: number, previous: string): EpochRecord {
   return {
-    v: 2,
+    v: 3,
     kind: 'epoch',
+    plan: 1,
+    slots: 1,
     epoch,
     generation: 1,
     fingerprint: 'f',
@@ -112,6 +114,28 @@ describe('the journal', () => {
     }
   })
 
+  it('finds where a plan begins, however long the plans are, behind markers and after a trim', async () => {
+    const lengths = [3, 1, 50, 7]
+    for (const markers of [false, true]) {
+      const step = markers ? 2 : 1
+      const records: Buffer[] = []
+      const begins = new Map<number, number>()
+      for (const [i, length] of lengths.entries()) {
+        const plan = i + 1
+        begins.set(plan, records.length * step)
+        for (let n = 0; n < length; n++) {
+          records.push(encodeJournalRecord({ ...epochRecord(records.length, 'p'), plan }).bytes)
+        }
+      }
+      const log = await logOf(records, noFaults, markers)
+      for (const [plan, begin] of begins) assert.equal((await firstOfPlan(log, at, plan))?.at, BigInt(begin))
+      assert.equal(await firstOfPlan(log, at, 5), undefined)
+      await log.trim({ ...at, offset: offset(20 * step) })
+      assert.equal((await firstOfPlan(log, at, 3))?.at, BigInt(20 * step))
+      assert.equal((await firstOfPlan(log, at, 4))?.at, BigInt(begins.get(4)!))
+    }
+  })
+
   it('is not taken for shorter when the log does not answer', async () => {
     const poll: Faults['poll'] = () => ({ recordsMax: 0, delayMs: millis(1) })
     await assert.rejects(read(chain(3), { ...noFaults, poll }), { code: 'BACKEND_FAILED' })
@@ -161,8 +185,8 @@ describe('the journal', () => {
   it('refuses what it does not know', async () => {
     const records = chain(1)
     const other = (change: object): Buffer => Buffer.from(JSON.stringify({ ...genesis, ...change }))
-    await assert.rejects(read([other({ v: 2 })]), isCorrupt(/version 2, kind genesis/))
-    await assert.rejects(read([...records, other({ kind: 'epoch', v: 3 })]), isCorrupt(/version 3, kind epoch/))
+    await assert.rejects(read([other({ v: 3 })]), isCorrupt(/version 3, kind genesis/))
+    await assert.rejects(read([...records, other({ kind: 'epoch', v: 4 })]), isCorrupt(/version 4, kind epoch/))
     await assert.rejects(read([...records, other({ kind: 'checkpoint' })]), isCorrupt(/kind checkpoint/))
     await assert.rejects(read([...records, Buffer.from('not JSON')]), isCorrupt(/no journal record/))
     await assert.rejects(read([...records, null]), isCorrupt(/no journal record/))

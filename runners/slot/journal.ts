@@ -6,9 +6,12 @@
  *    never a fresh start by itself.
  * 2. Each record names the SHA-256 of the bytes of the one before it: a gap, an edit or a reordering is found.
  * 3. Bytes are canonical: JSON with the fields in the order written here, so that a hash can be recomputed by anyone.
+ * 4. A plan's last epoch `closes` it; the next record is the genesis of a later plan, at a greater epoch
+ *    (docs/decisions/0016).
  * Format page: runners/slot/FORMAT.md.
  */
 import { messageOf, sha256Hex, WeirError } from '../../kernel/index.js'
+import type { Migration } from '../../state/index.js'
 
 export interface PartitionOffset {
   readonly topic: string
@@ -17,7 +20,8 @@ export interface PartitionOffset {
   readonly offset: string
 }
 
-export interface GenesisRecord {
+/** Of a plan that is a deployment's first, written by the slot itself. */
+export interface FirstGenesis {
   readonly v: 1
   readonly kind: 'genesis'
   readonly app: string
@@ -31,6 +35,35 @@ export interface GenesisRecord {
   readonly job: Readonly<Record<string, string>>
   readonly fingerprint: string
 }
+
+/** Of a plan that follows another: all slots' are written by one transaction, once the plan before is closed. */
+export interface LaterGenesis extends Omit<FirstGenesis, 'v'> {
+  readonly v: 2
+  /** 2, 3 …, after `slot` */
+  readonly plan: number
+  /** Above every epoch of the plans before, in whichever slot: what a store reflects can be compared across plans. */
+  readonly epoch: number
+  /** At least that of every owner before: it goes on growing (I4). */
+  readonly generation: number
+  readonly clocks: readonly PartitionClock[]
+  /** Of every stage, ms: the least of the slots of before, so that nothing becomes late by the change. */
+  readonly watermark_ms: number | null
+  /** Totals of the plan before go on as those of slot 0. */
+  readonly counts: Readonly<Record<string, number>>
+  /** The state that the plan begins with. */
+  readonly from: GenesisFrom
+  /** Of this partition's closing epoch; null where the plan before had no such slot. */
+  readonly previous: string | null
+}
+
+export interface GenesisFrom {
+  readonly savepoint: string
+  /** Of what was published as the savepoint. */
+  readonly sha256: string
+  readonly migration: Migration
+}
+
+export type GenesisRecord = FirstGenesis | LaterGenesis
 
 export interface InputRange {
   readonly topic: string
@@ -52,8 +85,11 @@ export interface PartitionClock {
 }
 
 export interface EpochRecord {
-  readonly v: 2
+  readonly v: 3
   readonly kind: 'epoch'
+  /** The generation of the plan (docs/decisions/0016), and how many slots it has. */
+  readonly plan: number
+  readonly slots: number
   readonly epoch: number
   /** Of the owner: grows with each take-over (I4). */
   readonly generation: number
@@ -74,15 +110,29 @@ export interface EpochRecord {
   readonly counts: Readonly<Record<string, number>>
   /** Over what leaves, before egress stamps. */
   readonly outputs_sha256: string
+  /** null: it was to end, and goes on after all. */
+  readonly closes?: Closing | null
   /** The owner commits its next epoch within this time, ms; 0: it leaves, and there is none of its. Absent: it says nothing. */
   readonly heartbeat_ms?: number
   readonly previous: string
 }
 
-/** As Weir wrote it before journals could be trimmed: it is replayed, but no chain is picked up from it. */
-export type EpochRecordV1 = Omit<EpochRecord, 'v' | 'positions' | 'watermark_ms'> & { readonly v: 1 }
+/** The plan ends: from the first epoch that says so on, only hops are read. */
+export interface Closing {
+  /** Where the state goes. */
+  readonly savepoint: string
+  /** Nothing follows in this plan. */
+  readonly last: boolean
+}
 
-export type JournalRecord = GenesisRecord | EpochRecordV1 | EpochRecord
+/** Before there were plans: that of the deployment's first, whose slots are the journal's partitions. */
+export type EpochRecordV2 = Omit<EpochRecord, 'v' | 'plan' | 'slots' | 'closes'> & { readonly v: 2 }
+
+/** As Weir wrote it before journals could be trimmed: it is replayed, but no chain is picked up from it. */
+export type EpochRecordV1 = Omit<EpochRecordV2, 'v' | 'positions' | 'watermark_ms'> & { readonly v: 1 }
+
+export type AnyEpochRecord = EpochRecordV1 | EpochRecordV2 | EpochRecord
+export type JournalRecord = GenesisRecord | AnyEpochRecord
 
 export interface EncodedJournalRecord {
   readonly bytes: Buffer
@@ -94,15 +144,30 @@ export function encodeJournalRecord(record: JournalRecord): EncodedJournalRecord
   return { bytes, hash: sha256Hex(bytes) }
 }
 
-/** 0 for the genesis. */
-export const epochOf = (record: JournalRecord): number => (record.kind === 'epoch' ? record.epoch : 0)
+/** 0 for the genesis of the first plan. */
+export const epochOf = (record: JournalRecord): number =>
+  record.kind === 'genesis' && record.v === 1 ? 0 : record.epoch
+
+/** Of the owner; 0 for the genesis of the first plan. */
+export const generationOf = (record: JournalRecord): number => ('generation' in record ? record.generation : 0)
+
+export const planOf = (record: JournalRecord): number => ('plan' in record ? record.plan : 1)
+
+export const closingOf = (record: JournalRecord): Closing | undefined =>
+  ('closes' in record && record.closes) || undefined
+
+/** An epoch that says something of the plan, and nothing else: no operator has run in it. */
+export const isMark = (record: AnyEpochRecord): boolean => 'closes' in record && record.inputs.length === 0
+
+const genesisVersions = [1, 2]
+const epochVersions = [1, 2, 3]
 
 /** @throws WeirError JOURNAL_CORRUPT */
 export function parseJournalRecord(bytes: Buffer): JournalRecord {
   try {
     const record = JSON.parse(bytes.toString('utf8')) as Partial<JournalRecord>
-    if (record.kind === 'genesis' && record.v === 1) return record as GenesisRecord
-    if (record.kind === 'epoch' && (record.v === 1 || record.v === 2)) return record as EpochRecordV1 | EpochRecord
+    const known = record.kind === 'genesis' ? genesisVersions : record.kind === 'epoch' ? epochVersions : []
+    if (known.includes(record.v ?? 0)) return record as JournalRecord
     throw new Error(`version ${String(record.v)}, kind ${String(record.kind)}`)
   } catch (error) {
     throw journalCorrupt(`a record that is no journal record (${messageOf(error)})`)

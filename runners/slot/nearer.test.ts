@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { nearer, whyUnusable } from './nearer.js'
+import { type Journaled, nearer, whyUnusable } from './nearer.js'
 
 const onDisk = (recordsToFold: number) => ({ recordsToFold, bytesToRestore: 0 })
 const stored = (recordsToFold: number, bytesToRestore: number) => ({ recordsToFold, bytesToRestore })
@@ -23,11 +23,17 @@ for (const [title, store, checkpoint, expected] of [
 
 test('what the journal does not know is not gone on from', () => {
   const state = { epoch: 7, journalHash: 'h7', fingerprint: 'f' }
-  const why = (change: object, journaled = { lastEpoch: 9, hash: 'h7' as string | undefined }) =>
-    whyUnusable('the store', { ...state, ...change }, journaled, 'f')
+  const why = (change: object, journaled: Partial<Journaled> = {}) =>
+    whyUnusable(
+      'the store',
+      { ...state, ...change },
+      { lastEpoch: 9, hash: 'h7', plan: 2, ...journaled },
+      { fingerprint: 'f', plan: 2 },
+    )
   assert.equal(why({}), undefined)
   assert.match(why({ fingerprint: 'g' })!, /another topology/)
   assert.match(why({ epoch: 10 })!, /ahead of the journal/)
-  assert.match(why({}, { lastEpoch: 9, hash: undefined })!, /no record of epoch 7/)
-  assert.match(why({}, { lastEpoch: 9, hash: 'other' })!, /hash of epoch 7/)
+  assert.match(why({}, { hash: undefined })!, /no record of epoch 7/)
+  assert.match(why({}, { hash: 'other' })!, /hash of epoch 7/)
+  assert.match(why({}, { plan: 1 })!, /is of plan 1, and plan 2 has begun/)
 })

@@ -13,6 +13,14 @@ export interface Journaled {
   readonly lastEpoch: number
   /** The hash of the record where the state says that its own lies; undefined when there is none, or none any more. */
   readonly hash: string | undefined
+  /** That of this record. */
+  readonly plan: number | undefined
+}
+
+/** What the slot runs. */
+export interface Runs {
+  readonly fingerprint: string
+  readonly plan: number
 }
 
 /**
@@ -23,12 +31,13 @@ export function whyUnusable(
   what: string,
   state: StatePosition,
   journaled: Journaled,
-  fingerprint: string,
+  running: Runs,
 ): string | undefined {
-  if (state.fingerprint !== fingerprint) return `${what} is of another topology`
+  if (state.fingerprint !== running.fingerprint) return `${what} is of another topology`
   if (state.epoch > journaled.lastEpoch) return `${what} reflects epoch ${state.epoch}, ahead of the journal`
   if (journaled.hash === undefined) return `the journal has no record of epoch ${state.epoch} where ${what} says`
   if (journaled.hash !== state.journalHash) return `${what}'s hash of epoch ${state.epoch} is not the journal's`
+  if (journaled.plan !== running.plan) return `${what} is of plan ${journaled.plan}, and plan ${running.plan} has begun`
   return undefined
 }
 

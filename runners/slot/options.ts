@@ -3,11 +3,11 @@ import type { Clock, DurationMs } from '../../kernel/index.js'
 import type { Log } from '../../log/index.js'
 import type { Row } from '../../operators/index.js'
 import type { Model } from '../../scoring/index.js'
-import type { Catalogue, Checkpointer, StateBackend, StateStore } from '../../state/index.js'
+import type { Catalogue, Checkpointer, StateBackend, StatePosition, StateStore } from '../../state/index.js'
 import type { EgressStamp, Plan } from '../../topology/index.js'
 import type { DeadLetterFormat, SinkWriter } from './egress.js'
 import type { DeadLetter } from './intake.js'
-import type { EpochRecord, GenesisRecord } from './journal.js'
+import type { EpochRecord, FirstGenesis, LaterGenesis } from './journal.js'
 
 export interface SlotLimits {
   readonly epochRecordsMax: number
@@ -107,8 +107,14 @@ export interface SlotOptions {
   readonly models: ReadonlyMap<string, Model>
   readonly clock: Clock
   readonly limits?: Partial<SlotLimits>
-  /** Written when the journal is empty; without it an empty journal is an error. */
-  readonly genesis: Omit<GenesisRecord, 'v' | 'kind' | 'fingerprint' | 'slot'> | null
+  /** The generation of the plan (docs/decisions/0016); default 1. A journal of another one is refused. */
+  readonly planNumber?: number
+  /** Whoever closes a plan: it recovers on what is closed, too. */
+  readonly isCloser?: boolean
+  /** Fills the empty store with the state that a later plan begins with, and writes the position last. */
+  readonly seed?: (genesis: LaterGenesis, position: StatePosition) => Promise<void>
+  /** Written when the journal is empty; without it an empty journal is an error. What it pins is held against a genesis. */
+  readonly genesis: Omit<FirstGenesis, 'v' | 'kind' | 'fingerprint' | 'slot'> | null
   readonly deadLetters: DeadLetterFormat
   /** Egress stamps of a row; the default takes the wall clock. */
   readonly stampOf?: (row: Row) => EgressStamp

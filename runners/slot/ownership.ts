@@ -6,7 +6,7 @@ import { positiveMurmur2 } from '../../kernel/index.js'
 import type { TopicPartition } from '../../log/index.js'
 import { unknownStep } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
-import type { GenesisRecord, PartitionOffset } from './journal.js'
+import type { FirstGenesis, PartitionOffset } from './journal.js'
 
 export function ownedPartitions(
   plan: Plan,
@@ -45,9 +45,9 @@ export function genesisOf(
     readonly partitionsOf: (topic: string) => number
     /** Where an input is read from; default its first record. */
     readonly startOf?: (at: TopicPartition) => string
-    readonly job?: GenesisRecord['job']
+    readonly job?: FirstGenesis['job']
   },
-): Omit<GenesisRecord, 'v' | 'kind' | 'fingerprint' | 'slot'> {
+): Omit<FirstGenesis, 'v' | 'kind' | 'fingerprint' | 'slot'> {
   const { keyGroups, partitionsOf, startOf = () => '0', job = {} } = options
   const start: PartitionOffset[] = ownedPartitions(plan, slot, partitionsOf).map(at => ({ ...at, offset: startOf(at) }))
   return {

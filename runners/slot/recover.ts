@@ -6,7 +6,15 @@
  * created (and thereby fences) before the journal is read. What is read is bounded by what the store does not reflect yet:
  * the journal's last record, the one that the store names, and the chain between the two, once.
  */
-import { assert, beginningOfTime, defined, type EventTimeMs, isWeirError, WeirError } from '../../kernel/index.js'
+import {
+  assert,
+  beginningOfTime,
+  defined,
+  type EventTimeMs,
+  eventTime,
+  isWeirError,
+  WeirError,
+} from '../../kernel/index.js'
 import { type LogCommitter, type LogReader, offset, type Position, type TopicPartition } from '../../log/index.js'
 import type { StatePosition } from '../../state/index.js'
 import { advancedStages, Clocks, clocksOf } from './clocks.js'
@@ -15,22 +23,29 @@ import { HeldReader } from './held-reader.js'
 import { HopWriter } from './hops.js'
 import { RangeReaders, rereadEpoch } from './intake.js'
 import {
+  type AnyEpochRecord,
+  closingOf,
   type EpochRecord,
-  type EpochRecordV1,
+  type EpochRecordV2,
   encodeJournalRecord,
   epochOf,
+  type FirstGenesis,
   type GenesisRecord,
+  generationOf,
+  isMark,
+  type JournalRecord,
   journalCorrupt,
   journalTopicOf,
   type PartitionOffset,
   parseJournalRecord,
+  planOf,
 } from './journal.js'
-import { firstLink, type Link, lastLink, linkAt, readChain } from './journal-reader.js'
+import { firstOfPlan, type Link, lastLink, linkAt, readChain } from './journal-reader.js'
 import type { SlotLimits, SlotOptions } from './options.js'
 import type { Phases } from './phases.js'
 import { Pipeline } from './pipeline.js'
 import { Progress } from './progress.js'
-import { resolveRecovery } from './recovery.js'
+import { resolveRecovery, whyOver } from './recovery.js'
 import { type RecoversFrom, restoreNearer } from './restoring.js'
 import { positionKey } from './rows.js'
 import { advance, countFolded, type Folding, partitionKey, type Running, writeBack } from './running.js'
@@ -42,19 +57,26 @@ export const journalOf = ({ plan, slot }: SlotOptions): TopicPartition => ({
   partition: slot,
 })
 
-/** I4: whoever was here before fences nobody who came later. @throws WeirError SLOT_FENCED */
+/** I4: whoever was here before, or runs a plan of before, fences nobody who came later. @throws WeirError SLOT_FENCED, PLAN_CLOSED */
 export async function yieldToNewer(options: SlotOptions, generation: number): Promise<void> {
-  if (generation === 0) return
   const last = await lastLink(options.log, journalOf(options))
-  const newest = generationOf(last)
-  if (newest > generation) {
+  if (last === undefined) return
+  refuseIfOver(options, last)
+  const newest = generationOf(last.record)
+  if (generation > 0 && newest > generation) {
     throw new WeirError('SLOT_FENCED', `slot ${options.slot} has generation ${newest}, this is ${generation}`)
   }
 }
 
+/** @throws WeirError PLAN_CLOSED */
+function refuseIfOver(options: SlotOptions, { record }: Link): void {
+  const over = whyOver({ plan: planOf(record), closed: closingOf(record)?.last === true }, runsOf(options))
+  if (over !== undefined) throw new WeirError('PLAN_CLOSED', `slot ${options.slot}: ${over}`)
+}
+
 /**
  * @param followed by a standby: it goes on from what that has folded, unless what it must read has been trimmed
- * @throws WeirError HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, …
+ * @throws WeirError PLAN_CLOSED, HISTORY_TRIMMED, JOURNAL_CORRUPT, JOURNAL_WITHOUT_GENESIS, FINGERPRINT_MISMATCH, TOPIC_MISMATCH, …
  */
 export async function recover(
   options: SlotOptions,
@@ -136,7 +158,7 @@ export async function openFolding(
   await restoreNearer(options, from)
   const start = await startOf(options, begin)
   await checkInputs(options, start.positions)
-  if (start.discardStore) await options.store.reset()
+  if (start.discardStore) await beginAnew(options, start)
   return await foldingAt(options, limits, phases, start)
 }
 
@@ -157,24 +179,29 @@ interface Start {
 }
 
 async function startOf(options: SlotOptions, begin?: () => Promise<Link>): Promise<Start> {
-  const { log, plan, store } = options
+  const { log, store } = options
   const journal = journalOf(options)
-  const first = await firstLink(log, journal)
+  const runs = runsOf(options)
+  const first = await firstOfPlan(log, journal, runs.plan)
   const last = await lastLink(log, journal)
   const stored = await linkOf(options, store.reflects, first)
   const decision = resolveRecovery({
     journal: last && {
       lastEpoch: epochOf(last.record),
       fingerprint: last.record.fingerprint,
-      firstEpoch: epochOf(defined(first, 'the first record of a journal that has a last').record),
+      plan: planOf(last.record),
+      closed: closingOf(last.record)?.last === true,
+      firstEpoch: first === undefined ? 0 : epochOf(first.record),
+      whole: first?.record.kind === 'genesis',
     },
     emptied: (await log.range(journal)).earliest > 0n,
     store: store.reflects,
     journaledStore: stored && {
       hash: stored.hash,
+      plan: planOf(stored.record),
       names: stored.record.kind === 'epoch' && stored.record.v === 1 ? 'what it read' : 'every position',
     },
-    fingerprint: plan.fingerprint,
+    ...runs,
     mayBegin: options.genesis !== null && begin !== undefined,
     acceptOtherFingerprint: options.acceptOtherFingerprint ?? false,
   })
@@ -214,19 +241,19 @@ async function linkOf(
 function fromGenesis(link: Link, options: SlotOptions, storeEpoch: number, discardStore: boolean): Start {
   const genesis = link.record as GenesisRecord
   checkPinned(genesis, options)
-  const watermarks = new Array<EventTimeMs>(options.plan.stages).fill(beginningOfTime)
+  const at = genesis.v === 2 ? timeOf(genesis.watermark_ms) : beginningOfTime
+  const watermarks = new Array<EventTimeMs>(options.plan.stages).fill(at)
   return { link, genesis, positions: genesis.start, watermarks, storeEpoch, discardStore }
 }
 
 function fromStore(link: Link, options: SlotOptions, store: StatePosition): Start {
   const { record } = link
-  if (record.kind === 'genesis') return fromGenesis(link, options, 0, false)
-  const { positions, watermark_ms, stages_ms = [watermark_ms] } = record as EpochRecord
+  if (record.kind === 'genesis') return fromGenesis(link, options, epochOf(record), false)
+  const { positions, watermark_ms, stages_ms = [watermark_ms] } = record as EpochRecord | EpochRecordV2
   const text = defined(store.resume, 'resume of a store that the journal is picked up from').genesis
   const genesis = parseJournalRecord(Buffer.from(text)) as GenesisRecord
   checkPinned(genesis, options)
-  const watermarks = stages_ms.map(at => (at === null ? beginningOfTime : (at as EventTimeMs)))
-  return { link, genesis, positions, watermarks, storeEpoch: record.epoch, discardStore: false }
+  return { link, genesis, positions, watermarks: stages_ms.map(timeOf), storeEpoch: record.epoch, discardStore: false }
 }
 
 /** What genesis fixed holds for as long as the journal goes on. @throws WeirError TOPIC_MISMATCH */
@@ -265,11 +292,33 @@ async function checkInputs({ log }: SlotOptions, positions: readonly PartitionOf
   }
 }
 
+/** The store becomes what the plan began with. @throws WeirError CHECKPOINT_STORE_FAILED, CHECKPOINT_CORRUPT, BACKEND_FAILED */
+async function beginAnew({ store, seed }: SlotOptions, { genesis, link }: Start): Promise<void> {
+  await store.reset()
+  if (genesis.v === 1) return
+  if (seed === undefined) {
+    const what = `the state of plan ${genesis.plan} lies in savepoint '${genesis.from.savepoint}', and no checkpoint store is configured`
+    throw new WeirError('CHECKPOINT_STORE_FAILED', what)
+  }
+  const position = {
+    epoch: genesis.epoch,
+    journalHash: link.hash,
+    fingerprint: genesis.fingerprint,
+    resume: { offset: Number(link.at), genesis: encodeJournalRecord(genesis).bytes.toString('utf8') },
+  }
+  try {
+    await seed(genesis, position)
+  } finally {
+    // Takes up what was restored; removes what was half restored.
+    await store.discard()
+  }
+}
+
 async function begin(options: SlotOptions, committer: LogCommitter): Promise<Link> {
   const { plan, slot } = options
   const { app, slots, key_groups, partitions, start, job } = defined(options.genesis, 'genesis of a new journal')
   // In the order of FORMAT.md, whatever order the runner wrote it in.
-  const record: GenesisRecord = {
+  const record: FirstGenesis = {
     v: 1,
     kind: 'genesis',
     app,
@@ -292,7 +341,7 @@ async function foldingAt(options: SlotOptions, limits: SlotLimits, phases: Phase
   const { link, positions } = from
   const { record, hash, at } = link
   const clocks = new Clocks(clocksOf(plan, positions), options.clock.nowMs())
-  if (record.kind === 'epoch') clocks.restore(record.clocks)
+  if (record.kind === 'epoch' || record.v === 2) clocks.restore(record.clocks)
   return {
     pipeline: new Pipeline(plan, store, models, limits, phases),
     clocks,
@@ -304,7 +353,8 @@ async function foldingAt(options: SlotOptions, limits: SlotLimits, phases: Phase
     genesis: from.genesis,
     storeEpoch: from.storeEpoch,
     at,
-    generation: generationOf(link) + 1,
+    generation: generationOf(record) + 1,
+    closes: closingOf(record),
     epoch: epochOf(record),
     hash,
     resumable: true,
@@ -325,6 +375,8 @@ async function foldToEnd(folding: Folding, options: SlotOptions, limits: SlotLim
   const stoodAt = { epoch: folding.epoch, hash: folding.hash }
   const progress = new Progress(options.clock)
   const end = await lastLink(log, journalOf(options))
+  // The plan may have been closed between the look at the journal and the fencing.
+  if (end !== undefined) refuseIfOver(options, end)
   const ofEpochs = end === undefined ? 0 : epochOf(end.record) - Math.max(folding.storeEpoch, folding.epoch)
   let epochs = 0
   let records = 0
@@ -375,7 +427,7 @@ async function replay(
   folding: Folding,
   readers: RangeReaders,
   options: SlotOptions,
-  record: EpochRecord | EpochRecordV1,
+  record: AnyEpochRecord,
 ): Promise<number> {
   const { plan, acceptOtherFingerprint = false } = options
   if (record.fingerprint !== plan.fingerprint && !acceptOtherFingerprint) {
@@ -398,17 +450,23 @@ async function replay(
       )
     }
   })
+  if (isMark(record)) return 0
   const watermarks = advancedStages(plan, folding.watermarks, record.clocks)
   await folding.pipeline.run(input.rows, { watermarks, excluded: new Set(exclusions.keys()) }, 'suppressed')
   folding.pipeline.release()
   return input.records + input.hopRecords
 }
 
-export const generationOf = (link: Link | undefined): number =>
-  link?.record.kind === 'epoch' ? link.record.generation : 0
+const runsOf = ({ plan, planNumber = 1, isCloser = false }: SlotOptions) => ({
+  fingerprint: plan.fingerprint,
+  plan: planNumber,
+  isCloser,
+})
 
-const countsOf = (record: Link['record']): Map<string, number> =>
-  new Map(record.kind === 'epoch' ? Object.entries(record.counts) : [])
+const countsOf = (record: JournalRecord): Map<string, number> =>
+  new Map('counts' in record ? Object.entries(record.counts) : [])
+
+const timeOf = (at: number | null): EventTimeMs => (at === null ? beginningOfTime : eventTime(at))
 
 const toPosition = (at: PartitionOffset): Position => ({
   topic: at.topic,

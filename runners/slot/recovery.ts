@@ -14,8 +14,12 @@ export interface RecoveryFacts {
     | {
         readonly lastEpoch: number
         readonly fingerprint: string
-        /** The oldest epoch that is left; 0 while the genesis is there. */
+        /** Of its last record. */
+        readonly plan: number
+        readonly closed: boolean
+        /** Of that plan: the oldest epoch that is left, and whether it is the genesis. */
         readonly firstEpoch: number
+        readonly whole: boolean
       }
     | undefined
   /** An empty journal that once had records. */
@@ -23,8 +27,13 @@ export interface RecoveryFacts {
   /** undefined: the store is new or was wiped. */
   readonly store: StatePosition | undefined
   /** The journal's record of the epoch that the store says it reflects; undefined when the journal has no such epoch. */
-  readonly journaledStore: { readonly hash: string; readonly names: 'every position' | 'what it read' } | undefined
+  readonly journaledStore:
+    | { readonly hash: string; readonly plan: number; readonly names: 'every position' | 'what it read' }
+    | undefined
   readonly fingerprint: string
+  readonly plan: number
+  /** It may recover on what is closed: it writes no epoch there. */
+  readonly isCloser: boolean
   /** The runner brought a genesis record, that is: it means to start a new job. */
   readonly mayBegin: boolean
   /** Replay epochs that another topology wrote. */
@@ -38,7 +47,7 @@ export type RecoveryDecision =
   | { readonly kind: 'rebuild'; readonly reason: string }
   | {
       readonly kind: 'refuse'
-      readonly code: 'JOURNAL_WITHOUT_GENESIS' | 'FINGERPRINT_MISMATCH' | 'HISTORY_TRIMMED'
+      readonly code: 'JOURNAL_WITHOUT_GENESIS' | 'PLAN_CLOSED' | 'FINGERPRINT_MISMATCH' | 'HISTORY_TRIMMED'
       readonly reason: string
     }
 
@@ -48,9 +57,11 @@ export function resolveRecovery(facts: RecoveryFacts): RecoveryDecision {
     if (facts.emptied) {
       return { kind: 'refuse', code: 'JOURNAL_WITHOUT_GENESIS', reason: 'the journal is empty and had records once' }
     }
-    if (facts.mayBegin) return { kind: 'begin', discardStore: store !== undefined }
+    if (facts.mayBegin && facts.plan === 1) return { kind: 'begin', discardStore: store !== undefined }
     return { kind: 'refuse', code: 'JOURNAL_WITHOUT_GENESIS', reason: 'the journal is empty' }
   }
+  const over = whyOver(journal, facts)
+  if (over !== undefined) return { kind: 'refuse', code: 'PLAN_CLOSED', reason: over }
   if (journal.fingerprint !== facts.fingerprint && !facts.acceptOtherFingerprint) {
     return {
       kind: 'refuse',
@@ -58,26 +69,35 @@ export function resolveRecovery(facts: RecoveryFacts): RecoveryDecision {
       reason: `the journal was written by topology ${journal.fingerprint}, this is ${facts.fingerprint}`,
     }
   }
-  const whole = journal.firstEpoch === 0
   const unusable =
     store === undefined
       ? 'the store is empty'
       : whyUnusable(
           'the store',
           store,
-          { lastEpoch: journal.lastEpoch, hash: facts.journaledStore?.hash },
-          facts.fingerprint,
+          { lastEpoch: journal.lastEpoch, hash: facts.journaledStore?.hash, plan: facts.journaledStore?.plan },
+          facts,
         )
   if (unusable === undefined) {
     const fromEpoch = store!.epoch
     if (facts.journaledStore?.names === 'every position') return { kind: 'continue', fromEpoch, readFrom: 'store' }
-    if (whole) return { kind: 'continue', fromEpoch, readFrom: 'genesis' }
+    if (journal.whole) return { kind: 'continue', fromEpoch, readFrom: 'genesis' }
   }
-  if (whole) return { kind: 'rebuild', reason: unusable! }
+  if (journal.whole) return { kind: 'rebuild', reason: unusable! }
   const because = unusable ?? 'the store reflects an epoch of an older format'
   return {
     kind: 'refuse',
     code: 'HISTORY_TRIMMED',
     reason: `the journal begins with epoch ${journal.firstEpoch}, and ${because}`,
   }
+}
+
+/** Why this plan is not the one to run. */
+export function whyOver(
+  journal: { readonly plan: number; readonly closed: boolean },
+  runs: { readonly plan: number; readonly isCloser: boolean },
+): string | undefined {
+  if (journal.plan !== runs.plan) return `the journal is of plan ${journal.plan}, and this is plan ${runs.plan}`
+  if (journal.closed && !runs.isCloser) return `plan ${journal.plan} is closed, and the next one has not begun`
+  return undefined
 }

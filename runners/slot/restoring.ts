@@ -8,7 +8,7 @@
 import { isWeirError, messageOf } from '../../kernel/index.js'
 import { type Offset, offset, type TopicPartition } from '../../log/index.js'
 import { bytesOf, type Manifest, restore, type StatePosition, takeNewest, verify } from '../../state/index.js'
-import { epochOf, journalTopicOf, type PartitionOffset } from './journal.js'
+import { epochOf, type JournalRecord, journalTopicOf, type PartitionOffset, planOf } from './journal.js'
 import { type Link, lastLink, linkAt } from './journal-reader.js'
 import { nearer, type StartingPoint, whyUnusable } from './nearer.js'
 import type { SlotCheckpoints, SlotOptions } from './options.js'
@@ -91,6 +91,10 @@ async function replaceStore(
   onEvent?.({ kind: 'restored', epoch, bytes: bytesOf(manifest.segments), ms: progress.ms })
 }
 
+/** Of all inputs after the record, where it says them. */
+const positionsOf = (record: JournalRecord): readonly PartitionOffset[] =>
+  record.kind === 'epoch' && record.v !== 1 ? record.positions : []
+
 /** Holds states against the journal and the inputs. */
 class Judge {
   readonly #options: SlotOptions
@@ -112,7 +116,7 @@ class Judge {
     const link = await linkAt(this.#options.log, this.#journal, offset(state.resume.offset))
     if (this.#why('the store', state, link) !== undefined) return undefined
     if (link?.record.kind === 'epoch' && link.record.v === 1) return 'unknown'
-    const inputs = link?.record.kind === 'epoch' && link.record.v === 2 ? link.record.positions : []
+    const inputs = link === undefined ? [] : positionsOf(link.record)
     if ((await this.#lost(inputs)) !== undefined) return undefined
     return { recordsToFold: this.#recordsFrom(inputs), bytesToRestore: 0 }
   }
@@ -130,8 +134,9 @@ class Judge {
   }
 
   #why(what: string, state: StatePosition, link: Link | undefined): string | undefined {
-    const journaled = { lastEpoch: epochOf(this.#last.record), hash: link?.hash }
-    return whyUnusable(what, state, journaled, this.#options.plan.fingerprint)
+    const journaled = { lastEpoch: epochOf(this.#last.record), hash: link?.hash, plan: link && planOf(link.record) }
+    const { plan, planNumber = 1 } = this.#options
+    return whyUnusable(what, state, journaled, { fingerprint: plan.fingerprint, plan: planNumber })
   }
 
   /** What would have to be read and is gone. */
@@ -146,9 +151,10 @@ class Judge {
   }
 
   #recordsFrom(inputs: readonly PartitionOffset[]): number {
-    const { record } = this.#last
-    if (record.kind === 'genesis' || record.v === 1) return 0
     const from = new Map(inputs.map(at => [partitionKey(at), Number(at.offset)]))
-    return record.positions.reduce((sum, at) => sum + Number(at.offset) - (from.get(partitionKey(at)) ?? 0), 0)
+    return positionsOf(this.#last.record).reduce(
+      (sum, at) => sum + Number(at.offset) - (from.get(partitionKey(at)) ?? 0),
+      0,
+    )
   }
 }

@@ -3,7 +3,7 @@
  * Times between epochs are by the log's time stamps, so that a pause of who looks on is none of the owner's; silence is by the
  * clock of who looks on.
  */
-import type { JournalRecord } from './journal.js'
+import { generationOf, type JournalRecord } from './journal.js'
 import type { Link } from './journal-reader.js'
 import type { TakeoverFacts } from './takeover.js'
 
@@ -72,6 +72,5 @@ export class Rhythm {
   }
 }
 
-const generationOf = (record: JournalRecord): number => (record.kind === 'epoch' ? record.generation : 0)
 const heartbeatOf = (record: JournalRecord | undefined): number | undefined =>
   record?.kind === 'epoch' ? record.heartbeat_ms : undefined

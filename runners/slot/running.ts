@@ -11,8 +11,9 @@ import type { SinkWriter } from './egress.js'
 import type { HeldReader } from './held-reader.js'
 import type { HopWriter } from './hops.js'
 import {
-  type EpochRecord,
-  type EpochRecordV1,
+  type AnyEpochRecord,
+  type Closing,
+  closingOf,
   encodeJournalRecord,
   type GenesisRecord,
   type PartitionOffset,
@@ -34,6 +35,8 @@ export interface Folding {
   at: Offset
   /** Of the next owner: above that of the last record. */
   generation: number
+  /** The plan ends: inputs are held. */
+  closes: Closing | undefined
   epoch: number
   hash: string
   /** A chain can be picked up from the last record. */
@@ -72,11 +75,12 @@ export const partitionKey = (at: { readonly topic: string; readonly partition: n
 export function advance(
   running: Folding,
   { plan, store }: SlotOptions,
-  record: EpochRecord | EpochRecordV1,
+  record: AnyEpochRecord,
   hash: string,
   at: Offset,
 ): void {
   running.epoch = record.epoch
+  running.closes = closingOf(record)
   running.hash = hash
   running.at = at
   running.resumable = record.v !== 1

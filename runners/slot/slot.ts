@@ -13,10 +13,11 @@
  * Calls must not overlap: one `step` at a time. `inspect` alone may be called at any time.
  */
 import { assert, defined, isWeirError, messageOf, millis, WeirError } from '../../kernel/index.js'
-import { type LogReader, offset } from '../../log/index.js'
+import { type LogReader, offset, type TopicPartition } from '../../log/index.js'
 import { readAt } from '../../operators/index.js'
 import type { InspectOptions, KeyInspection } from '../../state/index.js'
 import { advancedStages, expiryOf } from './clocks.js'
+import { finiteOrNull, hasDrained, inFlight, markOf } from './closing.js'
 import { deadLetterAppends, hashOutputs } from './egress.js'
 import { Inspections } from './inspections.js'
 import {
@@ -29,6 +30,7 @@ import {
   rereadEpoch,
 } from './intake.js'
 import {
+  type Closing,
   type EpochRecord,
   encodeJournalRecord,
   type InputRange,
@@ -148,6 +150,40 @@ export class Slot {
     }
   }
 
+  /** Whether the journal says that the plan ends. */
+  get closing(): Closing | undefined {
+    return this.#running?.closes
+  }
+
+  /**
+   * Says in the journal that the plan ends, that it is closed, or, with null, that it goes on after all (closing.ts). Recovers
+   * by itself from a failed commit: `closing` then tells whether it has been said.
+   * @throws WeirError as `step`
+   */
+  async mark(closes: Closing | null): Promise<void> {
+    assert(this.#lifecycle.state === 'running', `mark of a slot that is ${this.#lifecycle.state}`)
+    const running = defined(this.#running, 'running slot')
+    assert(running.closes?.last !== true, 'nothing follows in a plan that is closed')
+    const record = markOf(running, this.#options, closes)
+    const { bytes, hash } = encodeJournalRecord(record)
+    try {
+      const [at] = await running.committer.commit([{ ...this.#journal, records: [{ key: null, value: bytes }] }])
+      this.#crashAt('committed')
+      advance(running, this.#options, record, hash, defined(at, 'offset of a journal record'))
+    } catch (error) {
+      if (!isPassing(error)) {
+        this.#lifecycle.transition('failed')
+        throw error
+      }
+      await this.#recoverAfter(messageOf(error))
+    }
+  }
+
+  /** Nothing is left for it to read but inputs, and nothing of its own is under way in other slots. */
+  async hasDrained(): Promise<boolean> {
+    return await hasDrained(defined(this.#running, 'running slot'), this.#options.log, this.#options.plan)
+  }
+
   /**
    * What a step keeps of a key as of the last committed epoch. Answered between epochs; while a step is under way that is
    * before the next one. Nothing that operators see changes by it (I3).
@@ -184,19 +220,31 @@ export class Slot {
   /** Tells a standby that it may take over, if there may be one, and writes back. */
   async #leave(running: Running): Promise<void> {
     const { plan } = this.#options
-    if (Number.isFinite(this.#limits.heartbeatMs)) await this.#attempt(running, emptyInput(plan), new Map(), true)
+    if (this.#beats(running)) await this.#attempt(running, emptyInput(plan), new Map(), true)
     await writeBack(running, this.#options)
+  }
+
+  /** Not while a plan ends: an epoch that read nothing would move watermarks, and send what fires on them. */
+  #beats({ closes }: Running): boolean {
+    return closes === undefined && Number.isFinite(this.#limits.heartbeatMs)
   }
 
   async #epoch(): Promise<StepResult> {
     const running = defined(this.#running, 'running slot')
     const { plan, log } = this.#options
     this.phases.start('read')
+    const { closes, held } = running
+    const ends = closes !== undefined
+    if (ends && (held === undefined || closes.last)) {
+      await this.#options.clock.sleep(this.#limits.pollWaitMs)
+      return { kind: 'idle' }
+    }
     const underWay = inFlight(running.counts)
-    const untilHeartbeatMs = Math.max(0, this.#heartbeatDueMs - this.#options.clock.nowMs())
+    const beatsAtMs = this.#beats(running) ? this.#heartbeatDueMs : Number.POSITIVE_INFINITY
+    const untilHeartbeatMs = Math.max(0, beatsAtMs - this.#options.clock.nowMs())
     let input: EpochInput | undefined
     try {
-      if (await running.held?.hold(underWay >= this.#limits.inFlightRowsMax)) {
+      if ((await held?.hold(ends || underWay >= this.#limits.inFlightRowsMax)) && !ends) {
         this.#options.onEvent?.({ kind: 'held-back', rows: underWay })
       }
       input = await readEpoch(plan, running.reader, log.totalOrder, {
@@ -211,7 +259,7 @@ export class Slot {
     }
     if (input === undefined) {
       if (running.reader.finished) return { kind: 'finished' }
-      if (this.#options.clock.nowMs() < this.#heartbeatDueMs) return { kind: 'idle' }
+      if (this.#options.clock.nowMs() < beatsAtMs) return { kind: 'idle' }
       input = emptyInput(plan)
     }
     this.#crashAt('polled')
@@ -277,6 +325,7 @@ export class Slot {
     const { plan } = this.#options
     const { heartbeatMs } = this.#limits
     const nowMs = this.#options.clock.nowMs()
+    const beats = this.#beats(running)
     const clocks = running.clocks.after(input.watermarks, nowMs, this.#limits.idleAfterMs)
     const watermarks = advancedStages(plan, running.watermarks, clocks)
     const watermark = watermarks[plan.stages - 1]!
@@ -314,8 +363,10 @@ export class Slot {
       positions.set(partitionKey({ topic, partition }), { topic, partition, offset: to })
     }
     const record: EpochRecord = {
-      v: 2,
+      v: 3,
       kind: 'epoch',
+      plan: this.#options.planNumber ?? 1,
+      slots: plan.placement.slots,
       epoch: running.epoch + 1,
       generation: running.generation,
       fingerprint: plan.fingerprint,
@@ -328,7 +379,8 @@ export class Slot {
       expiry_ms: expiryOf(watermark, input.loggedAtMs),
       counts: Object.fromEntries(counts),
       outputs_sha256: hashOutputs(running.writers, running.hops, deadLetters),
-      ...(Number.isFinite(heartbeatMs) && { heartbeat_ms: leaves ? 0 : heartbeatMs }),
+      ...(beats && { heartbeat_ms: leaves ? 0 : heartbeatMs }),
+      ...(running.closes && { closes: running.closes }),
       previous: running.hash,
     }
     const encoded = encodeJournalRecord(record)
@@ -339,11 +391,7 @@ export class Slot {
       ...running.writers.flatMap(writer => writer.appends()),
       ...running.hops.flatMap(writer => writer.appends()),
       ...deadLetterAppends(this.#options.deadLetters, deadLetters, running.deadLetterPartitions),
-      {
-        topic: journalTopicOf(plan.app),
-        partition: this.#options.slot,
-        records: [{ key: null, value: encoded.bytes }],
-      },
+      { ...this.#journal, records: [{ key: null, value: encoded.bytes }] },
     ])
     this.#crashAt('committed')
     running.counts = counts
@@ -409,6 +457,10 @@ export class Slot {
     await running.committer.close()
   }
 
+  get #journal(): TopicPartition {
+    return { topic: journalTopicOf(this.#options.plan.app), partition: this.#options.slot }
+  }
+
   #crashAt(point: CrashPoint): void {
     this.#options.crashAt?.(point)
   }
@@ -432,9 +484,3 @@ function momentary(deadLetters: readonly DeadLetter[]): PartitionOffset[] {
     .filter(({ code }) => code === 'UNKNOWN_SCHEMA')
     .map(({ source: { topic, partition, offset } }) => ({ topic, partition, offset: String(offset) }))
 }
-
-const finiteOrNull = (at: number): number | null => (Number.isFinite(at) ? at : null)
-
-/** Rows that have left for other slots and are not back in their order. */
-const inFlight = (counts: ReadonlyMap<string, number>): number =>
-  (counts.get('sequenced') ?? 0) - (counts.get('resequenced') ?? 0)

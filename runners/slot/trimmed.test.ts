@@ -105,7 +105,7 @@ describe('a journal that was trimmed behind the store', () => {
 describe('recovery', () => {
   it('reads the journal from the record that the store reflects, however long it is', async () => {
     const read = await Promise.all(
-      [40, 400].map(async epochs => {
+      [100, 400].map(async epochs => {
         const { bench, state } = await history(epochs)
         let journalRecords = 0
         const counting = new Proxy(new MemoryLog(bench.disk, { clock: bench.clock }), {
@@ -133,7 +133,7 @@ describe('recovery', () => {
       }),
     )
     assert.equal(read[1], read[0])
-    assert.ok(read[0]! < 40, `${read[0]} records`)
+    assert.ok(read[0]! < 100, `${read[0]} records`)
   })
 
   it('without the inputs that an empty store needs is refused before anything is written', async () => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { assignSlots, assignStandbys, type GroupMember } from './assigner.js'
+import { assignSlots, assignStandbys, eligible, type GroupMember } from './assigner.js'
+
+const firstPlan = { plan: 1, slots: 3, closes: false }
 
 const member = (id: string, running: number[] = [], stored: [number, number][] = [], threads = 1): GroupMember => ({
   id,
@@ -10,6 +12,7 @@ const member = (id: string, running: number[] = [], stored: [number, number][] =
   following: [],
   stored: new Map(stored),
   standbys: 0,
+  ...firstPlan,
 })
 
 /** A member that takes standbys. */
@@ -52,6 +55,21 @@ describe('the assigner', () => {
     assert.deepEqual(assigned([], 3), {})
   })
 
+  it('gives whoever closes the plan everything, and else only members of the newest plan anything', () => {
+    const idsOf = (members: GroupMember[]): [string[], number] => {
+      const found = eligible(members)
+      return [found.members.map(({ id }) => id), found.slots]
+    }
+    const [a, b] = [member('a', [0, 1]), member('b', [2])]
+    assert.deepEqual(idsOf([b, a]), [['a', 'b'], 3])
+    const closer = { ...member('c'), closes: true }
+    assert.deepEqual(idsOf([a, closer, b]), [['c'], 3])
+    // two commands at once: one of them gets them all
+    assert.deepEqual(idsOf([{ ...closer, id: 'd' }, a, closer]), [['c'], 3])
+    const next = { plan: 2, slots: 5, closes: false }
+    assert.deepEqual(idsOf([a, closer, { ...b, ...next }]), [['b'], 5])
+  })
+
   it('gives every slot to exactly one member, evenly, whatever the order of the members', () => {
     const members = fc.uniqueArray(
       fc.record({
@@ -68,7 +86,7 @@ describe('the assigner', () => {
     )
     fc.assert(
       fc.property(members, fc.integer({ min: 0, max: 10 }), (raw, slots) => {
-        const group = raw.map(({ stored, ...rest }) => ({ ...rest, stored: new Map(stored) }))
+        const group = raw.map(({ stored, ...rest }) => ({ ...rest, ...firstPlan, stored: new Map(stored) }))
         const result = assignSlots(group, slots)
         assert.deepEqual(assignSlots([...group].reverse(), slots), result)
         assert.deepEqual(

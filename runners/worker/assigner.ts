@@ -16,6 +16,11 @@ export interface MemberNote {
   readonly stored: ReadonlyMap<number, number>
   /** 0: it follows none. */
   readonly standbys: number
+  /** The plan that it is for (docs/decisions/0016), and that plan's slots. */
+  readonly plan: number
+  readonly slots: number
+  /** It closes the plan: it is given every slot of it, and nobody is given any other part. */
+  readonly closes: boolean
 }
 
 export interface GroupMember extends MemberNote {
@@ -26,6 +31,17 @@ export interface GroupMember extends MemberNote {
 export interface Assigned {
   readonly slots: readonly number[]
   readonly standbys: readonly number[]
+}
+
+/** Who is given anything at all, and of how many slots: whoever closes the newest plan, else all members that are for it. */
+export function eligible(members: readonly GroupMember[]): {
+  readonly members: readonly GroupMember[]
+  readonly slots: number
+} {
+  const plan = Math.max(...members.map(member => member.plan))
+  const newest = inOrder(members).filter(member => member.plan === plan)
+  const closer = newest.find(({ closes }) => closes)
+  return { members: closer === undefined ? newest : [closer], slots: newest[0]?.slots ?? 0 }
 }
 
 /** @returns for each member's id its slots, ascending */

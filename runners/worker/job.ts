@@ -23,6 +23,8 @@ export interface WorkerJob {
   readonly app: string
   readonly dataDir: string
   readonly kafka: Pick<KafkaOptions, 'brokers' | 'prefix' | 'clientId' | 'tls' | 'sasl'>
+  /** The plan that the deployment is at (docs/decisions/0016), and its slots. */
+  readonly planNumber: number
   readonly slots: number
   /** Of transactions and of every other input. */
   readonly partitions: number

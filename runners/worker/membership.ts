@@ -9,7 +9,7 @@
 import type { Clock, DurationMs } from '../../kernel/index.js'
 import { messageOf, millis, seconds } from '../../kernel/index.js'
 import type { PartitionOffset } from '../slot/index.js'
-import { type Assigned, assignSlots, assignStandbys, type GroupMember, type MemberNote } from './assigner.js'
+import { type Assigned, assignSlots, assignStandbys, eligible, type GroupMember, type MemberNote } from './assigner.js'
 import { AssignerProtocol, type Consumer, Kafka, type KafkaConfig } from './kafkajs.js'
 
 const { MemberAssignment, MemberMetadata } = AssignerProtocol
@@ -30,7 +30,6 @@ export interface MembershipOptions {
   readonly journalTopic: string
   /** Input topics as Kafka knows them, with their partition counts: partition p belongs to slot p mod slots. */
   readonly inputs: readonly { readonly topic: string; readonly partitions: number }[]
-  readonly slots: number
   readonly clock: Clock
   readonly note: () => MemberNote
   readonly onAssigned: (assigned: Assigned) => void
@@ -165,24 +164,25 @@ export class Membership {
       assign: async ({ members }: { members: readonly { memberId: string; memberMetadata: Buffer }[] }) => {
         const group = members.map(({ memberId, memberMetadata }) => ({
           id: memberId,
-          ...decodeNote(MemberMetadata.decode(memberMetadata)?.userData),
+          ...decodeNote(MemberMetadata.decode(memberMetadata)?.userData, this.#options.note()),
         }))
-        const owned = assignSlots(group, this.#options.slots)
-        const standbys = assignStandbys(group, owned)
-        return [...owned].map(([memberId, slots]) => ({
+        const { members: able, slots: count } = eligible(group)
+        const owned = assignSlots(able, count)
+        const standbys = assignStandbys(able, owned)
+        return group.map(({ id: memberId }) => ({
           memberId,
           memberAssignment: MemberAssignment.encode({
             version: 1,
-            assignment: this.#partitionsOf(slots),
-            userData: Buffer.from(JSON.stringify({ standbys: standbys.get(memberId) })),
+            assignment: this.#partitionsOf(owned.get(memberId) ?? [], count),
+            userData: Buffer.from(JSON.stringify({ standbys: standbys.get(memberId) ?? [] })),
           }),
         }))
       },
     }
   }
 
-  #partitionsOf(slots: readonly number[]): Record<string, number[]> {
-    const { journalTopic, inputs, slots: count } = this.#options
+  #partitionsOf(slots: readonly number[], count: number): Record<string, number[]> {
+    const { journalTopic, inputs } = this.#options
     if (slots.length === 0) return {}
     const assignment: Record<string, number[]> = { [journalTopic]: [...slots] }
     for (const { topic, partitions } of inputs) {
@@ -201,18 +201,27 @@ function standbysIn(bytes: Buffer | undefined): readonly number[] {
   return (JSON.parse(bytes.toString('utf8')) as { readonly standbys?: readonly number[] }).standbys ?? []
 }
 
-/** A member of another version says what this one does not know: it then counts as one without slots. */
-function decodeNote(bytes: Buffer | undefined): Omit<GroupMember, 'id'> {
-  const none = { threads: 1, running: [], following: [], stored: new Map<number, number>(), standbys: 0 }
-  if (bytes === undefined || bytes.length === 0) return none
-  const { stored, ...note } = JSON.parse(bytes.toString('utf8')) as {
-    threads: number
-    running: number[]
-    following?: number[]
-    stored: [number, number][]
-    standbys?: number
+/**
+ * A member of another version says what this one does not know: it then counts as one without slots, of the first plan.
+ * @param ours says how many slots that has, where the member does not
+ */
+function decodeNote(bytes: Buffer | undefined, ours: MemberNote): Omit<GroupMember, 'id'> {
+  const stored = new Map<number, number>()
+  const none = {
+    threads: 1,
+    running: [],
+    following: [],
+    stored,
+    standbys: 0,
+    plan: 1,
+    slots: ours.slots,
+    closes: false,
   }
-  return { ...none, ...note, stored: new Map(stored) }
+  if (bytes === undefined || bytes.length === 0) return none
+  const note = JSON.parse(bytes.toString('utf8')) as Partial<Omit<MemberNote, 'stored'>> & {
+    readonly stored?: readonly (readonly [number, number])[]
+  }
+  return { ...none, ...note, stored: new Map(note.stored) }
 }
 
 export const sessionTimeoutMs: DurationMs = sessionTimeout

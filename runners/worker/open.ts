@@ -2,11 +2,12 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { repeatsTopicOf } from '../../fraud/index.js'
-import type { Clock } from '../../kernel/index.js'
+import { type Clock, isWeirError, WeirError } from '../../kernel/index.js'
 import { defaultLimits, KafkaLog } from '../../log/kafka/index.js'
 import { HttpSchemaRegistry, registerSchema } from '../../schemas/registry/index.js'
 import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
 import { makeFolders } from '../folders/index.js'
+import { standingOf } from '../plans/index.js'
 import { repliesTopic } from '../replies/index.js'
 import { journalTopicOf, slotOfKey } from '../slot/index.js'
 import { planOf, type RegistryAccess, type WorkerJob } from './job.js'
@@ -17,7 +18,7 @@ import { SlotWorker, type WorkerEvent } from './worker.js'
 /** Whoever starts the worker tries again (start.ts), and must be able to stop within seconds. */
 const attemptsMax = 3
 
-export interface WorkerSettings extends Omit<WorkerJob, 'slots' | 'partitions' | 'registry'> {
+export interface WorkerSettings extends Omit<WorkerJob, 'planNumber' | 'slots' | 'partitions' | 'registry'> {
   /** Undefined: values are JSON. */
   readonly registry: Omit<RegistryAccess, 'decisionSchema'> | undefined
   readonly threads: number
@@ -32,7 +33,9 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
   const log = await KafkaLog.open({ ...rest.kafka, limits: { ...defaultLimits, attemptsMax } })
   try {
     const journal = journalTopicOf(rest.app)
-    const slots = await log.partitionCount(journal)
+    const { plan: planNumber, slots, ends } = await standingOf(log, rest.app)
+    if (ends?.closed === true)
+      throw new WeirError('PLAN_CLOSED', `plan ${planNumber} is closed into '${ends.savepoint}'`)
     const partitions = await log.partitionCount('transactions')
     // A wrong rule file is better found here than in every thread.
     const plan = planOf({ ...rest, slots, partitions, registry: undefined }, undefined)
@@ -45,19 +48,27 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
     await log.partitionCount(repliesTopic)
     const { prefix = '' } = rest.kafka
     const registry = registryAddress && (await registerSchemas(registryAddress, prefix, clock))
-    const job: WorkerJob = { ...rest, slots, partitions, registry }
+    const job: WorkerJob = { ...rest, planNumber, slots, partitions, registry }
     const membership: ConstructorParameters<typeof SlotWorker>[0]['membership'] = callbacks =>
       new Membership({
         kafka: kafkajsConfig(rest.kafka),
         groupId: `${prefix}weir.${rest.app}`,
         journalTopic: prefix + journal,
         inputs: inputs.map(input => ({ ...input, topic: prefix + input.topic })),
-        slots,
         clock,
         ...callbacks,
       })
     return new SlotWorker(
-      { job, threads, prefix, clock, membership, onEvent, slotOf: (step, key) => slotOfKey(plan, step, key) },
+      {
+        job,
+        threads,
+        prefix,
+        clock,
+        membership,
+        onEvent,
+        planIsOver: () => planIsOver(job),
+        slotOf: (step, key) => slotOfKey(plan, step, key),
+      },
       await storedEpochs(rest.dataDir, partitions),
     )
   } finally {
@@ -65,8 +76,23 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
   }
 }
 
+/** Asked once a second, where no slot runs. */
+async function planIsOver({ app, kafka, planNumber }: WorkerJob): Promise<string | undefined> {
+  const log = await KafkaLog.open({ ...kafka, limits: { ...defaultLimits, attemptsMax } })
+  try {
+    const { plan } = await standingOf(log, app)
+    return plan === planNumber ? undefined : `plan ${plan} has begun`
+  } catch (error) {
+    // What is wrong with Kafka shows where it matters.
+    if (isWeirError(error)) return undefined
+    throw error
+  } finally {
+    await log.close()
+  }
+}
+
 /** Ours, or those of an older version that ours can follow. @throws WeirError SCHEMA_CONFLICT, REGISTRY_UNREACHABLE */
-async function registerSchemas(
+export async function registerSchemas(
   address: Omit<RegistryAccess, 'decisionSchema'>,
   prefix: string,
   clock: Clock,

@@ -32,6 +32,7 @@ import {
 } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
+import { seedOf } from '../plans/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
 import { readerWithSchemas } from '../schemas/index.js'
 import {
@@ -41,6 +42,7 @@ import {
   journalTopicOf,
   ownedPartitions,
   type PartitionOffset,
+  Progress,
   partitionKey,
   resolveTakeover,
   Slot,
@@ -71,6 +73,7 @@ const repliesMsMax = seconds(1)
 
 /** Errors that stay whatever is tried: somebody has to act. */
 const lasting = new Set([
+  'PLAN_CLOSED',
   'FINGERPRINT_MISMATCH',
   'JOURNAL_CORRUPT',
   'JOURNAL_WITHOUT_GENESIS',
@@ -107,6 +110,8 @@ export interface SlotStatus {
   readonly checkpoints: CheckpointStatus | undefined
   /** Of a standby. */
   readonly behind?: StandbyLag
+  /** Its plan ends, and it reads no more inputs: the savepoint that its state goes into. */
+  readonly closesInto?: string
 }
 
 export type HostEvent =
@@ -290,10 +295,11 @@ export class SlotHost {
     const standbys = this.#job.standbys > 0
     const options: SlotOptions = {
       plan: this.#plan,
+      planNumber: this.#job.planNumber,
       slot: this.#number,
       log,
       store,
-      ...(checkpoints && { checkpoints }),
+      ...(checkpoints && { checkpoints, seed: this.#seed(checkpoints) }),
       models: this.#models,
       clock: this.#io.clock,
       // The journal is in Kafka: what a power cut takes from the store is folded again.
@@ -328,6 +334,22 @@ export class SlotHost {
       await host.close({ keepState: done })
     }
     if (host instanceof Slot) this.#report(host, store, log, checkpoints, true)
+  }
+
+  #seed({ catalogue, backend }: HostedCheckpoints): NonNullable<SlotOptions['seed']> {
+    const { placement } = this.#plan
+    return async (genesis, position) => {
+      const { epoch } = position
+      const progress = new Progress(this.#io.clock)
+      let all = 0
+      const onProgress = (bytes: number, ofBytes: number): void => {
+        all = ofBytes
+        this.#io.onEvent({ kind: 'restoring', epoch, bytes, ofBytes, leftMs: progress.leftMs(bytes, ofBytes) })
+      }
+      const seed = seedOf({ store: catalogue.store, slot: this.#number, placement, backend, onProgress })
+      await seed(genesis, position)
+      this.#io.onEvent({ kind: 'restored', epoch, bytes: all, ms: progress.ms })
+    }
   }
 
   async #start(slot: Slot, begin: () => Promise<void>): Promise<Slot> {
@@ -455,6 +477,7 @@ export class SlotHost {
       stored: store.reflects?.epoch,
       counts: Object.fromEntries(slot.counts),
       positions: slot.positions,
+      ...(slot.closing && { closesInto: slot.closing.savepoint }),
       inputs: log.inputs().map(({ topic, partition, position, highWatermark, lastStableOffset }) => ({
         topic,
         partition,

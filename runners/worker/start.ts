@@ -2,7 +2,8 @@
  * A worker from the first question that it asks Kafka. While Kafka or the schema registry does not answer it waits, and says so;
  * whatever else keeps it from starting ends it: an operator has to act.
  */
-import { WeirError } from '../../kernel/index.js'
+import { isWeirError, WeirError } from '../../kernel/index.js'
+import { keepRocksDb } from '../../state/index.js'
 import { openPatiently } from '../serving/index.js'
 import type { SlotInspection } from '../slot/index.js'
 import type { StateQuestion } from './messages.js'
@@ -40,7 +41,18 @@ export class StartingWorker {
       this.#waitsFor = reason
       this.#settings.onEvent({ kind: 'waiting', message: reason })
     }
-    this.#worker = await openPatiently(() => openWorker(this.#settings), waiting, signal)
-    await this.#worker?.run(signal)
+    keepRocksDb()
+    while (!signal.aborted) {
+      this.#worker = await openPatiently(() => openWorker(this.#settings), waiting, signal)
+      try {
+        await this.#worker?.run(signal)
+        return
+      } catch (error) {
+        // Another plan follows, and this worker goes on with it (docs/decisions/0016).
+        if (!isWeirError(error, 'PLAN_CLOSED')) throw error
+        waiting(`${error.code}: ${error.what}`)
+        this.#worker = undefined
+      }
+    }
   }
 }

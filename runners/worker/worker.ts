@@ -36,6 +36,8 @@ export interface WorkerOptions {
   /** Put before the topics' names in Kafka. */
   readonly prefix: string
   readonly clock: Clock
+  /** Why the plan of the job is not the one to run; undefined while it is, or where Kafka does not say. */
+  readonly planIsOver: () => Promise<string | undefined>
   readonly membership: (callbacks: MembershipCallbacks) => Membership
   readonly onEvent: (event: WorkerEvent) => void
 }
@@ -103,7 +105,10 @@ export class SlotWorker {
       const silentMs = heard === undefined ? 0 : this.#options.clock.nowMs() - heard.atMs
       if (silentMs > silenceMax) reasons.push(`slot ${slot} has not got on for ${Math.round(silentMs / 1_000)} s`)
     }
-    for (const { slot, inputs } of this.status) {
+    for (const { slot, inputs, closesInto } of this.status) {
+      if (closesInto !== undefined) {
+        reasons.push(`slot ${slot} reads no more: its plan is being closed into '${closesInto}' (weir rescale)`)
+      }
       for (const { topic, partition, undecided, behind } of inputs) {
         if (undecided > 0 && undecided === behind) {
           reasons.push(`slot ${slot} waits for an open transaction of a producer in ${topic}/${partition}`)
@@ -187,7 +192,8 @@ export class SlotWorker {
     const placed = [...this.#placed.keys()]
     const following = job.standbys === 0 ? [] : placed.filter(follows)
     const running = placed.filter(slot => !following.includes(slot))
-    return { threads, running, following, stored: this.#stored, standbys: job.standbys }
+    const { standbys, planNumber: plan, slots } = job
+    return { threads, running, following, stored: this.#stored, standbys, plan, slots, closes: false }
   }
 
   #groupTrouble(message: string): void {
@@ -307,9 +313,17 @@ export class SlotWorker {
     return this.status.flatMap(({ positions }) => positions.map(at => ({ ...at, topic: prefix + at.topic })))
   }
 
+  /** Whoever has no slot is not told by one that the plan is over. */
+  async #lookForNextPlan(): Promise<void> {
+    if (this.#placed.size > 0 || this.#stopping) return
+    const over = await this.#options.planIsOver()
+    if (over !== undefined) this.#failWith({ code: 'PLAN_CLOSED', what: over })
+  }
+
   async #commitNowAndThen(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && this.#failure === undefined) {
       await this.#options.clock.sleep(commitEvery)
+      await this.#lookForNextPlan()
       try {
         await this.#membership.commit(this.#positions())
       } catch (error) {

@@ -64,6 +64,22 @@ function failed(what: string, cause: unknown): WeirError {
   return new WeirError('BACKEND_FAILED', `RocksDB could not ${what}: ${messageOf(cause)}`, { cause })
 }
 
+const load = (): ((location: string) => NativeDb) =>
+  createRequire(import.meta.url)('rocksdb') as (location: string) => NativeDb
+
+/**
+ * Keeps the native part in the process. A process whose threads have all let go of it cannot load it again; whoever starts
+ * threads that come and go calls this first.
+ * @throws WeirError BACKEND_FAILED
+ */
+export function keepRocksDb(): void {
+  try {
+    load()
+  } catch (error) {
+    throw failed('be loaded', error)
+  }
+}
+
 /**
  * Opens the database in `directory`, which is created when missing.
  * @throws WeirError DIRECTORY_IN_USE while a process (this one included) has it open, BACKEND_FAILED
@@ -73,8 +89,7 @@ export async function openRocksDb(directory: string, options: RocksDbOptions = {
   let db: NativeDb
   try {
     await mkdir(directory, { recursive: true })
-    const rocksdb = createRequire(import.meta.url)('rocksdb') as (location: string) => NativeDb
-    db = rocksdb(directory)
+    db = load()(directory)
   } catch (error) {
     throw failed(`open ${directory}`, error)
   }

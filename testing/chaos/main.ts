@@ -6,7 +6,7 @@
  *   npm run chaos -- --rounds 30 --standbys 1
  */
 import { parseArgs } from 'node:util'
-import { runChaos } from './rounds.js'
+import { type FaultName, runChaos } from './rounds.js'
 
 const { values } = parseArgs({
   options: {
@@ -18,6 +18,8 @@ const { values } = parseArgs({
     standbys: { type: 'string', default: '0' },
     rate: { type: 'string', default: '2000' },
     seed: { type: 'string', default: '0' },
+    /** Names, separated by commas; default all. */
+    faults: { type: 'string' },
   },
 })
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -30,6 +32,7 @@ const { verdict, ended } = await runChaos({
   slots: Number(values.slots),
   standbys: Number(values.standbys),
   seed: Number(values.seed),
+  ...(values.faults !== undefined && { faults: values.faults.split(',') as FaultName[] }),
   say,
 })
 const { lost, duplicated, outOfOrder, wrong } = verdict

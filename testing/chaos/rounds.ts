@@ -2,6 +2,7 @@
  * Three workers on a real Kafka under load, and one fault after the other. At the end everything is read back by Kafka's own
  * console consumer and counted (verify.ts).
  */
+import { spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { KafkaLog } from '../../log/kafka/index.js'
@@ -9,7 +10,7 @@ import { topicSpecs } from '../../runners/topics/index.js'
 import { hopTopicsOf } from '../../runners/worker/index.js'
 import { seededRandom } from '../random/index.js'
 import { GuardedFolder, type KafkaForTests, startKafka } from '../services/index.js'
-import { freePort, startWorker, type WeirProcess } from '../weir-process/index.js'
+import { freePort, startWorker, type WeirProcess, weirScript } from '../weir-process/index.js'
 import { Load } from './load.js'
 import { parseDump, type Verdict, verify } from './verify.js'
 
@@ -23,7 +24,7 @@ export interface ChaosOptions {
   /** For each slot. */
   readonly standbys: number
   readonly seed: number
-  /** Of these alone; default all, in turn. */
+  /** Which, in turn; default all. */
   readonly faults?: readonly FaultName[]
   readonly say: (line: string) => void
 }
@@ -53,6 +54,8 @@ class Run {
   /** Where the members keep their checkpoints. */
   readonly checkpoints: string
   readonly ended: string[] = []
+  readonly rescaleDir: string
+  slots: number
   readonly #random: () => number
 
   constructor(options: ChaosOptions, kafka: KafkaForTests, members: readonly Member[], checkpoints: string) {
@@ -60,6 +63,8 @@ class Run {
     this.kafka = kafka
     this.members = members
     this.checkpoints = checkpoints
+    this.rescaleDir = `${checkpoints}-rescale`
+    this.slots = options.slots
     this.#random = seededRandom(options.seed)
   }
 
@@ -98,6 +103,7 @@ class Run {
 }
 
 export type FaultName =
+  | 'rescale'
   | 'kill'
   | 'kill the owner'
   | 'lose the disk'
@@ -109,6 +115,18 @@ export type FaultName =
   | 'stop a broker'
 
 const faults: Readonly<Record<FaultName, (run: Run) => Promise<void>>> = {
+  // Another number of slots, under load; now and then the command is killed in the middle, or an owner is frozen meanwhile, and
+  // wakes up as a zombie of a plan that is over.
+  rescale: async run => {
+    const { partitions } = run.options
+    const slots = 1 + ((run.slots + run.below(partitions - 1)) % partitions)
+    const frozen = run.below(3) === 0 ? await ownerOf(run) : undefined
+    frozen?.process?.signal('SIGSTOP')
+    if (frozen === undefined && run.below(2) === 0) await rescale(run, slots, 500 + run.below(4_000))
+    await rescale(run, slots)
+    frozen?.process?.signal('SIGCONT')
+    run.slots = slots
+  },
   kill: async run => {
     const member = run.pick(run.members)
     await member.process?.kill()
@@ -134,8 +152,7 @@ const faults: Readonly<Record<FaultName, (run: Run) => Promise<void>>> = {
   },
   // Longer than the session time-out: it wakes up as a zombie, in the middle of whatever it did.
   freeze: async run => {
-    const owners = await Promise.all(run.members.map(async member => ((await runsSlots(member)) ? [member] : [])))
-    const member = run.pick(owners.flat().length > 0 ? owners.flat() : run.members)
+    const member = (await ownerOf(run)) ?? run.pick(run.members)
     member.process?.signal('SIGSTOP')
     await wait(11_000 + run.below(4_000))
     member.process?.signal('SIGCONT')
@@ -177,6 +194,30 @@ const faults: Readonly<Record<FaultName, (run: Run) => Promise<void>>> = {
     await wait(run.below(3_000))
     await run.kafka.startBroker(broker)
   },
+}
+
+async function ownerOf(run: Run): Promise<Member | undefined> {
+  const owners = await Promise.all(run.members.map(async member => ((await runsSlots(member)) ? [member] : [])))
+  return owners.flat().length > 0 ? run.pick(owners.flat()) : undefined
+}
+
+/** `weir rescale`. @param killedAfterMs SIGKILL unless it is done by then */
+async function rescale(run: Run, slots: number, killedAfterMs?: number): Promise<void> {
+  const flags = ['--slots', String(slots), '--checkpoints-store', run.checkpoints, '--data-dir', run.rescaleDir]
+  const brokers = ['--brokers', run.kafka.brokers.join(',')]
+  const child = spawn(process.execPath, [...weirScript, 'rescale', '--json', ...flags, ...brokers])
+  let told = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      told += text
+    })
+  }
+  const timer = killedAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killedAfterMs)
+  const code = await new Promise(resolve => child.once('close', resolve))
+  clearTimeout(timer)
+  if (killedAfterMs === undefined && code !== 0) throw new Error(`weir rescale ended with ${String(code)}: ${told}`)
+  const lines = told.trimEnd().split('\n')
+  run.options.say(`  to ${slots} slots${code === 0 ? '' : ', killed'}: ${lines.at(-1)}`)
 }
 
 async function runsSlots(member: Member): Promise<boolean> {

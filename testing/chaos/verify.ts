@@ -3,7 +3,7 @@
  * engine: features are recomputed from the contract's words, naively, in the order that the journal records.
  *
  * The order in which records were folded is read from the journal as anyone can read it: epoch by epoch; within one, labels
- * before transactions, partitions by number, each in offset order. With several slots a terminal's records come together in
+ * before transactions, partitions by number, each in offset order. Where one plan followed another, plan by plan. With several slots a terminal's records come together in
  * topics between the slots, whose order is not in these dumps: then terminals' features are left to the simulation.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
@@ -64,7 +64,10 @@ interface Decision {
 
 interface Epoch {
   readonly kind: string
-  readonly epoch: number
+  /** 1 where none is said. */
+  readonly plan?: number
+  /** Of a genesis: 0 where none is said. */
+  readonly epoch?: number
   readonly generation: number
   readonly inputs: readonly { topic: string; partition: number; from: string; to: string }[]
 }
@@ -174,14 +177,21 @@ function folded({ transactions, labels, journal }: Dumps, wrong: string[]) {
   const topics = { transactions: byPartition(transactions), labels: byPartition(labels) }
   const taken = new Map<string, number>()
   const steps: Step[] = []
-  const epochs = new Map<number, number>()
+  const last = new Map<number, number>()
   const owners = new Set<string>()
-  for (const { partition: slot, value } of journal) {
-    const record = JSON.parse(value) as Epoch
-    const due = (epochs.get(slot) ?? -1) + 1
-    epochs.set(slot, due)
-    if (record.kind !== 'epoch') continue
-    if (record.epoch !== due) wrong.push(`the journal of slot ${slot} has epoch ${record.epoch} where ${due} was due`)
+  let epochs = 0
+  const records = journal.map(({ partition, value }) => ({ slot: partition, record: JSON.parse(value) as Epoch }))
+  // Stable: within a slot's part of a plan the order of the journal stays.
+  records.sort((a, b) => (a.record.plan ?? 1) - (b.record.plan ?? 1) || a.slot - b.slot)
+  for (const { slot, record } of records) {
+    const { kind, epoch = 0 } = record
+    const before = last.get(slot) ?? -1
+    last.set(slot, epoch)
+    if (epoch <= before || (kind === 'epoch' && epoch !== before + 1)) {
+      wrong.push(`the journal of slot ${slot} has epoch ${epoch} behind ${before}`)
+    }
+    if (kind !== 'epoch') continue
+    epochs++
     owners.add(`${slot}/${record.generation}`)
     for (const topic of ['labels', 'transactions'] as const) {
       const ranges = record.inputs.filter(range => range.topic === topic).sort((a, b) => a.partition - b.partition)
@@ -201,8 +211,7 @@ function folded({ transactions, labels, journal }: Dumps, wrong: string[]) {
   }
   for (const queue of topics.transactions.values())
     for (const at of queue.rest()) steps.push({ kind: 'transaction', at })
-  const total = [...epochs.values()].reduce((sum, last) => sum + last, 0)
-  return { steps, epochs: total, owners: owners.size, slots: epochs.size }
+  return { steps, epochs, owners: owners.size, slots: last.size }
 }
 
 class Queue {

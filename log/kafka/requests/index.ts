@@ -1,6 +1,6 @@
 import { metadata } from './cluster.js'
 import { fetch, listOffsets, produce9 } from './data.js'
-import { createTopics, deleteRecords, describeTopicConfig } from './topics.js'
+import { createPartitions, createTopics, deleteRecords, describeTopicConfig } from './topics.js'
 import {
   addPartitionsToTransaction,
   endTransaction3,
@@ -25,6 +25,7 @@ export const requiredRequests: readonly { readonly name: string; readonly key: n
   addPartitionsToTransaction,
   endTransaction3,
   createTopics,
+  createPartitions,
   deleteRecords,
   describeTopicConfig,
 ]

@@ -49,6 +49,38 @@ export const createTopics = request<CreateTopicArgs, { errorCode: number; messag
   },
 })
 
+/** More partitions for a topic: `partitions` is how many it then has. */
+export const createPartitions = request<
+  { readonly topic: string; readonly partitions: number; readonly timeoutMs: number },
+  { errorCode: number; message: string | null }
+>({
+  name: 'CreatePartitions',
+  key: 37,
+  version: 2,
+  write(to, { topic, partitions, timeoutMs }) {
+    to.array([topic], () => {
+      to.string(topic)
+        .int32(partitions)
+        .array(null, () => {}) // the cluster assigns the replicas
+        .tags()
+    })
+      .int32(timeoutMs)
+      .bool(false)
+      .tags()
+  },
+  read(from) {
+    from.int32() // throttle time
+    const [grown] = from.array(() => {
+      from.string() // topic
+      const answer = { errorCode: from.int16(), message: from.nullableString() }
+      from.tags()
+      return answer
+    })
+    if (grown === undefined) throw new RangeError('the answer lacks the topic')
+    return grown
+  },
+})
+
 export const deleteRecords = request<
   { readonly topic: string; readonly partition: number; readonly before: number; readonly timeoutMs: number },
   { lowWatermark: number; errorCode: number }

@@ -8,6 +8,7 @@ import {
   DeltaSpool,
   intCodec,
   type MemoryObjects,
+  type StateBackend,
   MemoryDisk as StateDisk,
   StateStore,
   type ValueState,
@@ -94,6 +95,7 @@ export class Bench {
     state = new StateDisk(),
     log: Log = new MemoryLog(this.disk, { clock: this.clock, faults: { ...noFaults, ...faults } }),
     kept?: KeptCheckpoints,
+    more: (backend: StateBackend) => Partial<SlotOptions> = () => ({}),
   ): Promise<SlotOptions> {
     const backend = state.open()
     const spool =
@@ -137,6 +139,7 @@ export class Bench {
         encode: ({ code, key, value }) => ({ key, value, headers: [{ name: 'code', value: Buffer.from(code) }] }),
       },
       syncState: true,
+      ...more(backend),
     }
   }
 

@@ -1,0 +1,135 @@
+import { systemClock, WeirError } from '../../kernel/index.js'
+import { numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { kafkaAccess, type RescaleProgress, registryAccess, rescale } from '../worker/index.js'
+import { checkpointHelp, configOf, kafkaFlags, kafkaHelp } from './settings.js'
+import { parseFlags, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
+import { checkpointsOf } from './worker.js'
+
+const help = `usage: weir rescale --slots N [flags]
+       weir rescale --close --name NAME [flags]
+
+Gives a Kafka deployment another number of slots, without losing, doubling or changing a decision. Workers keep running: they
+hand over their slots, wait, and go on with the new plan by themselves. All slots are drained and closed, their state goes into
+a savepoint of the checkpoint store, and the new plan begins from it. Killed anywhere, the same command goes on from there.
+
+  --slots N           of the new plan: 1 to the partitions of transactions
+  --close             closes the plan into the savepoint, and begins none: for another version, which begins with --from
+  --name NAME         of the savepoint; default plan-TIME
+  --from NAME         begins from a savepoint that the plan was closed into before; with it, features and rules may be others
+  --drop STEP         leaves out the state of a step that the new plan does not have; may be repeated
+  --rename OLD=NEW    moves the state of a step that has another name now; may be repeated
+  --data-dir DIR      below it lies what is needed while it runs; default .weir (WEIR_DATA_DIR)
+  --app NAME          name of the deployment (WEIR_APP)
+  --model, --rules, --features, --cache-mb, --card-key   as for weir worker
+  --json              the result as JSON; progress goes to standard error
+${checkpointHelp}
+${kafkaHelp}
+
+example:
+  WEIR_KAFKA_BROKERS=localhost:9092 WEIR_CHECKPOINTS_STORE=/srv/weir weir rescale --slots 3
+`
+
+const words: Readonly<Record<string, string>> = {
+  waiting: 'waiting for the worker group to hand over the slots',
+  given: 'the group has handed over all slots; decisions pause',
+  started: 'slots have recovered',
+  marked: 'inputs are held; draining what is under way between slots',
+  drained: 'nothing is under way',
+  'slot-closed': 'a slot is closed',
+  closed: 'the plan is closed',
+  'part-written': 'the state of a slot is saved',
+  published: 'the savepoint is complete',
+  'plan-fenced': 'nobody else begins a plan',
+  'slots-fenced': 'nobody writes for the plan of before',
+  begun: 'the new plan has begun',
+}
+
+export const rescaleVerb: Verb = {
+  name: 'rescale',
+  help,
+  run: async (args, io) => {
+    const values = parseFlags(args, {
+      ...kafkaFlags,
+      slots: { type: 'string' },
+      name: { type: 'string' },
+      from: { type: 'string' },
+      drop: { type: 'string', multiple: true },
+      rename: { type: 'string', multiple: true },
+      close: { type: 'boolean' },
+      json: { type: 'boolean' },
+    })
+    const given = text(values, 'slots') !== undefined
+    if (given === (values.close === true)) throw new WeirError('USAGE', 'either --slots or --close is needed')
+    if (!given && text(values, 'from') !== undefined) throw new WeirError('USAGE', '--from belongs to --slots')
+    const slots = given ? wholeNumber(values, 'slots', { min: 1, max: 1_024, fallback: 1 }) : undefined
+    const config = configOf(values)
+    const stamp = new Date(systemClock.nowMs()).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').toLowerCase()
+    const result = await rescale({
+      app: textOf(config, 'app'),
+      dataDir: textOf(config, 'data_dir'),
+      kafka: kafkaAccess(config),
+      registry: registryAccess(config),
+      model: optionalTextOf(config, 'model'),
+      rules: optionalTextOf(config, 'rules'),
+      features: optionalTextOf(config, 'features'),
+      cardKey: textOf(config, 'card_key'),
+      cacheMb: numberOf(config, 'cache_mb'),
+      checkpoints: checkpointsOf(config),
+      clock: systemClock,
+      slots,
+      from: text(values, 'from'),
+      name: text(values, 'name') ?? `plan-${stamp}`,
+      wishes: { drop: list(values, 'drop'), rename: renames(values) },
+      signal: io.signal,
+      onProgress: progress => say(io, progress),
+    })
+    const { plan, savepoint, pausedMs } = result
+    if (values.json === true) {
+      io.out(
+        `${JSON.stringify({ plan, slots: result.slots, savepoint: savepoint ?? null, paused_ms: pausedMs, closed: !given })}\n`,
+      )
+    } else if (!given)
+      io.out(`plan ${plan} is closed into savepoint ${savepoint}; nothing is decided until another begins\n`)
+    else if (savepoint === undefined) io.out(`plan ${plan} has ${slots} slots already\n`)
+    else io.out(`plan ${plan} has begun with ${slots} slots, from savepoint ${savepoint}; paused ${pausedMs} ms\n`)
+    return 0
+  },
+}
+
+function list(values: Values, name: string): readonly string[] {
+  const value = values[name]
+  return Array.isArray(value) ? value.map(String) : []
+}
+
+/** @throws WeirError USAGE */
+function renames(values: Values): Readonly<Record<string, string>> {
+  const pairs = list(values, 'rename').map((pair): readonly [string, string] => {
+    const [, from, to] = /^([^=]+)=([^=]+)$/.exec(pair) ?? []
+    if (from === undefined || to === undefined) throw new WeirError('USAGE', `--rename '${pair}' is not OLD=NEW`)
+    return [from, to]
+  })
+  return Object.fromEntries(pairs)
+}
+
+function say(io: VerbIo, progress: RescaleProgress): void {
+  switch (progress.kind) {
+    case 'waiting':
+    case 'given':
+      io.err(`${words[progress.kind]}\n`)
+      return
+    case 'at':
+      io.err(`${words[progress.point]}\n`)
+      return
+    case 'trouble':
+      io.err(`the worker group does not answer: ${progress.message}\n`)
+      return
+    case 'slot':
+      if (progress.event.kind === 'restoring') {
+        const { bytes, ofBytes } = progress.event
+        io.err(`slot ${progress.slot}: ${Math.floor((100 * bytes) / ofBytes)} % of a checkpoint restored\n`)
+      } else if (progress.event.kind === 'replayed') {
+        io.err(`slot ${progress.slot}: ${progress.event.epochs} epochs folded again\n`)
+      }
+      return
+  }
+}

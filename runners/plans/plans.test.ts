@@ -1,0 +1,174 @@
+/** A plan that is closed and another that begins, with whoever does it killed at every point; the values are simple here. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { type EventTimeMs, eventTime, minutes } from '../../kernel/index.js'
+import { intCodec, type ValueState } from '../../state/index.js'
+import { Cluster } from '../../testing/cluster/index.js'
+import { ManualClock } from '../../testing/index.js'
+import { json, type Topology, toJson, topology } from '../../topology/index.js'
+import type { Slot } from '../slot/index.js'
+import { standingOf } from './standing.js'
+
+const partitions = 4
+const points = [
+  'started',
+  'marked',
+  'drained',
+  'slot-closed',
+  'closed',
+  'part-written',
+  'published',
+  'plan-fenced',
+  'slots-fenced',
+  'begun',
+] as const
+
+interface Sale {
+  readonly id: number
+  readonly shop: string
+  readonly article: string
+}
+
+interface Counted extends Sale {
+  readonly ofShop: number
+  readonly ofArticle: number
+}
+
+/** Counts by a key of the input, then by another one: with several slots rows go to another slot and come home. */
+function sales(): Topology {
+  const app = topology('sales')
+  const counter = <In, Out>(of: (value: In, n: number) => Out) => ({
+    state: (factory: { value(name: string, codec: typeof intCodec): ValueState<number> }) =>
+      factory.value('n', intCodec),
+    create: ({ state }: { state: ValueState<number> }) => ({
+      onRecord(value: In, _at: EventTimeMs, out: { emit(value: Out): boolean }) {
+        const n = (state.get() ?? 0) + 1
+        state.set(n)
+        return out.emit(of(value, n))
+      },
+    }),
+  })
+  app
+    .source(
+      'sold',
+      json<Sale>('sale', value => value as Sale),
+      {
+        eventTime: ({ id }) => eventTime(id),
+        outOfOrderness: minutes(1),
+        partitionedBy: { key: 'shop', keyOf: ({ shop }) => shop },
+      },
+    )
+    .keyBy('by-shop', ({ shop }) => shop, 'shop')
+    .process(
+      'of-shop',
+      counter((sale: Sale, ofShop) => ({ ...sale, ofShop })),
+    )
+    .keyBy('by-article', ({ article }) => article, 'article')
+    .process(
+      'of-article',
+      counter((sale: Sale & { ofShop: number }, ofArticle): Counted => ({ ...sale, ofArticle })),
+    )
+    .to(
+      'counted',
+      toJson<Counted>('counted', ({ shop }) => shop),
+    )
+  return app
+}
+
+class Shops {
+  readonly cluster: Cluster
+  #sent = 0
+
+  private constructor(cluster: Cluster) {
+    this.cluster = cluster
+  }
+
+  static async open(slots: number): Promise<Shops> {
+    return new Shops(await new Cluster(sales(), { slots, partitions }, new ManualClock(0)).start())
+  }
+
+  async sell(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const id = this.#sent++
+      const shop = `shop-${id % 7}`
+      await this.cluster.send('sold', id % partitions, [{ id, shop, article: `article-${id % 5}` }])
+    }
+  }
+
+  /** Everything that was sent is counted once, as many times as it came, by shop and by article. */
+  async verify(): Promise<void> {
+    await this.cluster.drain()
+    const counted: Counted[] = []
+    for (let partition = 0; partition < partitions; partition++) {
+      counted.push(...(await this.cluster.read<Counted>('counted', partition)))
+    }
+    assert.deepEqual(
+      counted.map(({ id }) => id).sort((a, b) => a - b),
+      Array.from({ length: this.#sent }, (_, id) => id),
+    )
+    for (const [key, of] of [
+      ['shop', 'ofShop'],
+      ['article', 'ofArticle'],
+    ] as const) {
+      const seen = new Map<string, number[]>()
+      for (const one of counted) seen.set(one[key], [...(seen.get(one[key]) ?? []), one[of]])
+      for (const numbers of seen.values()) {
+        assert.deepEqual(
+          numbers.sort((a, b) => a - b),
+          Array.from({ length: numbers.length }, (_, n) => n + 1),
+        )
+      }
+    }
+  }
+}
+
+/** What a slot of before may do once nobody has told it anything. */
+async function zombies(slots: readonly Slot[]): Promise<void> {
+  for (const slot of slots) {
+    if (slot.state !== 'running') continue
+    await assert.rejects(async () => {
+      for (let i = 0; i < 10; i++) await slot.step()
+      await slot.mark(null)
+    }, /SLOT_FENCED|PLAN_CLOSED/)
+  }
+}
+
+class Killed extends Error {}
+
+describe('a plan that another follows', () => {
+  for (const [from, to] of [
+    [1, 3],
+    [3, 2],
+    [2, 1],
+  ] as const) {
+    for (const point of points) {
+      it(`${from} to ${to} slots, killed when ${point}`, async () => {
+        const shops = await Shops.open(from)
+        const { cluster } = shops
+        await shops.sell(40)
+        for (let i = 0; i < 3; i++) for (const slot of cluster.slots) await slot.step()
+        await shops.sell(5)
+        let killed = 0
+        // The second time at the second occasion: between two slots, two parts.
+        for (const occasion of [1, 2]) {
+          let seen = 0
+          const at = (reached: string): void => {
+            if (reached === point && ++seen === occasion) throw new Killed(point)
+          }
+          await cluster.rescale(to, at).catch((error: unknown) => {
+            if (!(error instanceof Killed)) throw error
+            killed++
+          })
+          await shops.sell(3)
+        }
+        assert.ok(killed >= 1)
+        const before = cluster.slots
+        if ((await standingOf(cluster.log, 'sales')).plan === 1 || killed === 2) await cluster.rescale(to)
+        if (before !== cluster.slots) await zombies(before)
+        assert.equal(cluster.slots.length, to)
+        await shops.sell(20)
+        await shops.verify()
+      })
+    }
+  }
+})
