@@ -90,7 +90,11 @@ export class Catalogue {
     const all: (Stored | Unusable)[] = []
     for await (const found of this.newestFirst()) all.push(found)
     const valid = all.filter(found => 'manifest' in found)
-    const whole = valid.filter(({ manifest }) => lackingOf(manifest, segments) === undefined)
+    const isWholeBy = (there: ReadonlyMap<string, number>) => (found: Stored) =>
+      lackingOf(found.manifest, there) === undefined
+    // Only what was there before the manifests were listed may be removed; but one may have come with its segments since.
+    const there = valid.every(isWholeBy(segments)) ? segments : await this.segments()
+    const whole = valid.filter(isWholeBy(there))
     const kept = whole.filter(
       ({ manifest }, age) => age < keep.countMin || nowMs - Date.parse(manifest.created_at) < keep.youngerThanMs,
     )
@@ -103,7 +107,6 @@ export class Catalogue {
     const stay = kept.map(({ manifest }) => manifest).reverse()
     // What it names is not known.
     if (all.some(found => 'error' in found && !gone.includes(found))) return { stay, removed, segments }
-    // Also of one that was published since the segments were listed, and so seemed to lack its own.
     const needed = new Set(
       valid
         .filter(found => !gone.includes(found))

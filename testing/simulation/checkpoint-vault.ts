@@ -64,7 +64,8 @@ export class Vault {
           const manifest = this.#parse(Buffer.from(bytes))
           const lacks = !this.#isWhole(manifest)
           // A zombie's may come when the owner has trimmed the journal behind a later one, and has its segments taken as it comes.
-          if (onManifest(lacks) === 'of the owner' && !lacks) this.#publishedUsable.add(name)
+          const isDamaged = this.#partsOf(name, Buffer.from(bytes)).some(part => this.#damaged.has(part))
+          if (onManifest(lacks) === 'of the owner' && !lacks && !isDamaged) this.#publishedUsable.add(name)
           return true
         }),
       get: name => call('get', () => inner.get(name)),
