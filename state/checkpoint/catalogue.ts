@@ -78,8 +78,9 @@ export class Catalogue {
   /**
    * Removes manifests that nobody keeps, and after them the segments that no manifest names any more. A crash on the way leaves
    * segments too many, never one too few. Segments of the newest checkpoint's epoch or a later one are left alone: another owner
-   * may be writing a checkpoint, whose manifest comes last. While a manifest that cannot be read stays, so do all segments.
-   * @returns the checkpoints that stay, oldest first, and the segments that were there
+   * may be writing a checkpoint, whose manifest comes last. While a manifest that cannot be read stays, so do all segments. One
+   * whose segments are missing counts for nothing: an owner that was fenced may publish what retention has taken from it.
+   * @returns the whole checkpoints that are kept, oldest first, and the segments that were there
    */
   async retain(
     keep: Retention,
@@ -89,7 +90,12 @@ export class Catalogue {
     const all: (Stored | Unusable)[] = []
     for await (const found of this.newestFirst()) all.push(found)
     const valid = all.filter(found => 'manifest' in found)
-    const kept = valid.filter(
+    const isWholeBy = (there: ReadonlyMap<string, number>) => (found: Stored) =>
+      lackingOf(found.manifest, there) === undefined
+    // Only what was there before the manifests were listed may be removed; but one may have come with its segments since.
+    const there = valid.every(isWholeBy(segments)) ? segments : await this.segments()
+    const whole = valid.filter(isWholeBy(there))
+    const kept = whole.filter(
       ({ manifest }, age) => age < keep.countMin || nowMs - Date.parse(manifest.created_at) < keep.youngerThanMs,
     )
     const oldest = kept.at(-1)
@@ -102,9 +108,11 @@ export class Catalogue {
     // What it names is not known.
     if (all.some(found => 'error' in found && !gone.includes(found))) return { stay, removed, segments }
     const needed = new Set(
-      kept.flatMap(({ manifest }) =>
-        liveSegments(manifest.segments, bucketCount(manifest.key_groups)).map(segment => segment.name),
-      ),
+      valid
+        .filter(found => !gone.includes(found))
+        .flatMap(({ manifest }) =>
+          liveSegments(manifest.segments, bucketCount(manifest.key_groups)).map(segment => segment.name),
+        ),
     )
     const newest = valid[0]!.manifest.epoch
     const unneeded = [...segments.keys()].filter(name => !needed.has(name) && epochOfName(name) < newest)

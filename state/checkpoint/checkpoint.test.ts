@@ -370,6 +370,30 @@ describe('a checkpointer', () => {
     assert.equal(left.length, named.size + 1)
   })
 
+  it('counts none that lacks segments: those that can be restored are kept', async () => {
+    const b = await first()
+    await b.checkpoint()
+    await b.write({ a: 'second' })
+    await b.write({ a: 'third' })
+    await b.checkpoint()
+    const whole = (await b.manifests()).reverse()
+    assert.deepEqual(
+      whole.map(({ epoch }) => epoch),
+      [1, 3],
+    )
+    // What an owner publishes that was fenced long ago: retention has taken its segments.
+    const segments = [{ ...whole[1]!.segments[0]!, name: `${'2'.padStart(16, '0')}-${'f'.repeat(64)}` }]
+    const late = encodeManifest({ ...whole[1]!, epoch: 2, segments })
+    b.objects.objects.set(`app/0/manifests/${late.name}`, late.bytes)
+    const { stay } = await b.catalogue.retain({ countMin: 2, youngerThanMs: 0 }, 1e15)
+    assert.deepEqual(stay, whole)
+    assert.deepEqual(
+      (await b.manifests()).map(({ epoch }) => epoch),
+      [3, 2, 1],
+    )
+    for (const manifest of whole) await verify(b.catalogue, manifest)
+  })
+
   it('takes nothing for its own that is not whole, of another slot or of a newer Weir', async () => {
     const b = await first()
     await b.checkpoint()

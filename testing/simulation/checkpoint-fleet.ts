@@ -138,10 +138,10 @@ export class FleetCheckpoints {
     if (difference !== undefined) throw difference
   }
 
-  /** Whoever was fenced finds out late, so that it makes checkpoints beside the new owner. */
+  /** Whoever was fenced finds out late, so that it makes checkpoints beside the new owner, and finds the log trimmed. */
   insteadOf(picked: Owner, live: Owner | undefined): Owner {
-    const later = !this.#isCalm && live !== undefined && live !== picked && picked.checkpoints?.isHeld === true
-    return later && this.#random.chance(0.8) ? live : picked
+    const isZombie = !this.#isCalm && live !== undefined && live !== picked && live.suspended === undefined
+    return isZombie && this.#random.chance(0.85) ? live : picked
   }
 
   async #advance({ checkpoints }: Process, duringRestore: boolean): Promise<void> {

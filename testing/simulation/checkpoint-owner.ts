@@ -4,7 +4,7 @@
  * A seed decides everything: a checkpoint that is being made moves only while somebody waits for it (`advance`), from one of
  * its calls to the next.
  */
-import { type Clock, WeirError } from '../../kernel/index.js'
+import { assert, type Clock, WeirError } from '../../kernel/index.js'
 import type { LogTrimmer } from '../../log/index.js'
 import { type CrashPoint, type SlotEvent, trimJournalBehind } from '../../runners/slot/index.js'
 import {
@@ -112,7 +112,7 @@ export class OwnerCheckpoints {
       await this.#live()
       if (call === 'get') await around.meanwhile()
       return chaos.storeFault()
-    }, neverCalled)
+    }, ofNobody)
     const writing = vault.open(
       async () => {
         await this.#lane.pass()
@@ -124,7 +124,9 @@ export class OwnerCheckpoints {
           hits.add('manifest that lacks segments')
           around.onLacking()
         }
-        if (!around.isLive()) hits.add('checkpoint of a zombie')
+        if (around.isLive()) return 'of the owner'
+        hits.add('checkpoint of a zombie')
+        return 'of a zombie'
       },
     )
     this.catalogue = new Catalogue(reading, app, slot)
@@ -240,4 +242,5 @@ export class OwnerCheckpoints {
   }
 }
 
-const neverCalled = (): void => {}
+/** A restore publishes nothing. */
+const ofNobody = (): never => assert(false, 'a restore publishes nothing') as never

@@ -21,7 +21,7 @@ export class Vault {
   /** Everything that was put and not deleted by retention, undamaged. */
   readonly #originals = new Map<string, Buffer>()
   readonly #damaged = new Set<string>()
-  /** Manifests that could be gone on from when they were published, and of which nothing was damaged since. */
+  /** Manifests that the slot's owner published whole, and of which nothing was damaged since. */
   readonly #publishedUsable = new Set<string>()
 
   everDamaged = false
@@ -37,7 +37,7 @@ export class Vault {
    */
   open(
     before: (call: keyof CheckpointStore) => Promise<'lost' | 'unheard' | undefined>,
-    onManifest: (lacks: boolean) => void,
+    onManifest: (lacks: boolean) => 'of the owner' | 'of a zombie',
   ): CheckpointStore {
     const inner = this.#objects.open()
     const call = async <T>(kind: keyof CheckpointStore, work: () => Promise<T>): Promise<T> => {
@@ -63,9 +63,9 @@ export class Vault {
           keep(name, bytes)
           const manifest = this.#parse(Buffer.from(bytes))
           const lacks = !this.#isWhole(manifest)
-          // A zombie's may come when the owner has trimmed the journal behind a later one.
-          if (!lacks && this.#isReachable(manifest)) this.#publishedUsable.add(name)
-          onManifest(lacks)
+          // A zombie's may come when the owner has trimmed the journal behind a later one, and has its segments taken as it comes.
+          const isDamaged = this.#partsOf(name, Buffer.from(bytes)).some(part => this.#damaged.has(part))
+          if (onManifest(lacks) === 'of the owner' && !lacks && !isDamaged) this.#publishedUsable.add(name)
           return true
         }),
       get: name => call('get', () => inner.get(name)),
