@@ -89,12 +89,14 @@ export class Catalogue {
     const all: (Stored | Unusable)[] = []
     for await (const found of this.newestFirst()) all.push(found)
     const valid = all.filter(found => 'manifest' in found)
-    const kept = valid.filter(
+    // An owner of before publishes late, when what its checkpoint names has been removed: that is none to fall back on.
+    const whole = valid.filter(({ manifest }) => lackingOf(manifest, segments) === undefined)
+    const kept = whole.filter(
       ({ manifest }, age) => age < keep.countMin || nowMs - Date.parse(manifest.created_at) < keep.youngerThanMs,
     )
     const oldest = kept.at(-1)
     if (oldest === undefined) return { stay: [], removed: 0, segments }
-    // What cannot be read is kept as long as what is beside it.
+    // What cannot be read, or was not whole when it was looked for, is kept as long as what is beside it.
     const gone = all.filter(found => !kept.some(({ name }) => name === found.name) && found.name < oldest.name)
     await this.store.delete(gone.map(({ name }) => name).sort())
     const removed = gone.length
@@ -102,9 +104,11 @@ export class Catalogue {
     // What it names is not known.
     if (all.some(found => 'error' in found && !gone.includes(found))) return { stay, removed, segments }
     const needed = new Set(
-      kept.flatMap(({ manifest }) =>
-        liveSegments(manifest.segments, bucketCount(manifest.key_groups)).map(segment => segment.name),
-      ),
+      valid
+        .filter(found => !gone.includes(found))
+        .flatMap(({ manifest }) =>
+          liveSegments(manifest.segments, bucketCount(manifest.key_groups)).map(segment => segment.name),
+        ),
     )
     const newest = valid[0]!.manifest.epoch
     const unneeded = [...segments.keys()].filter(name => !needed.has(name) && epochOfName(name) < newest)
@@ -131,7 +135,7 @@ export function lackingOf(manifest: Manifest, there: ReadonlyMap<string, number>
 }
 
 export interface Retention {
-  /** The newest so many are kept; at least 2, so that one that turns out damaged has another behind it. */
+  /** The newest so many that lack no segment are kept; at least 2, so that one that turns out damaged has another behind it. */
   readonly countMin: number
   /** So are those younger than this, by the clock of who made them. */
   readonly youngerThanMs: number
