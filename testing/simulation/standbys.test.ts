@@ -26,3 +26,7 @@ for (const [slots, seeds] of [
     )
   })
 }
+
+it('a seed that found a difference once finds none any more: a checkpoint that lacked segments counted as kept', async () => {
+  await runSeed(427, new Hits(), 1, 1)
+})
