@@ -4,7 +4,7 @@ import { ByteWriter, days, type EventTimeMs, eventTime } from '../kernel/index.j
 import type { StateBackend, StateEntry } from './backend.js'
 import { MemoryDisk } from './backends/memory.js'
 import { intCodec, stringCodec } from './codecs.js'
-import { formatKey, formatVersion, positionKey } from './meta.js'
+import { formatKey, formatVersion, positionKey, turnKey } from './meta.js'
 import { StateMiss } from './miss.js'
 import { EventLog, eventLogCodec } from './model/event-log.js'
 import type { StepState } from './step.js'
@@ -354,6 +354,22 @@ describe('state store', () => {
     await bench.commit(4)
     bench.disk.crash()
     assert.deepEqual((await bench.open()).reflects, position(4))
+  })
+
+  it('is empty when one of its last write-backs is not in it', async () => {
+    for (const lost of [1, 2, 3]) {
+      await bench.open()
+      for (const epoch of [1, 2, 3]) await bench.commit(epoch)
+      bench.disk.crash()
+      assert.deepEqual((await bench.open()).reflects, position(3))
+      const batch = bench.backend.batch()
+      batch.delete(turnKey(new Uint8Array(0), lost))
+      await bench.backend.write(batch, { sync: true })
+      bench.disk.crash()
+      assert.equal((await bench.open()).reflects, undefined)
+      assert.deepEqual(await everything(bench.backend), [])
+      bench.disk.crash()
+    }
   })
 
   it('an entry that does not decode is BACKEND_FAILED, naming its step and not its key', async () => {

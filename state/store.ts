@@ -20,7 +20,17 @@ import { ExpiryIndex } from './expiry.js'
 import type { PagedObject } from './handles.js'
 import { type InspectOptions, JsonView, type KeyInspection, unknownStep } from './inspect.js'
 import { KeyWriter, keyGroupsMax, parseKey, prefixRange, space, stepPrefix } from './keys.js'
-import { encodeMeta, formatKey, formatVersion, type Meta, positionKey, readMeta, type StatePosition } from './meta.js'
+import {
+  encodeMeta,
+  encodeTurn,
+  formatKey,
+  formatVersion,
+  type Meta,
+  positionKey,
+  readMeta,
+  type StatePosition,
+  turnKey,
+} from './meta.js'
 import { PagedCell } from './paged.js'
 import { EntrySink } from './serialise.js'
 import { StepState } from './step.js'
@@ -74,6 +84,8 @@ export class StateStore {
   readonly #spool: DeltaSpool | undefined
   /** Of the write-backs that the backend's content is made of. */
   #chain = ''
+  /** Of the last write-back (meta.ts). */
+  #turn = 0
 
   private constructor(options: StateStoreOptions) {
     const { backend, keyGroups, cacheBytesMax, timersPerKeyMax } = { ...defaults, ...options }
@@ -219,9 +231,10 @@ export class StateStore {
     const { backend, namespace, keyGroups } = this.#core
     const write = async (): Promise<string> => {
       const chain = ours.recorded === undefined ? '' : await this.#spool!.append(this.#chain, ours.recorded, position)
-      const meta: Meta = { position, keyGroups, expiryClock: ours.expiryClock, chain }
+      const meta: Meta = { position, keyGroups, expiryClock: ours.expiryClock, chain, turn: this.#turn + 1 }
       ours.batch.put(formatKey(namespace), Buffer.of(formatVersion))
       ours.batch.put(positionKey(namespace), encodeMeta(meta))
+      ours.batch.put(turnKey(namespace, meta.turn), encodeTurn(meta.turn))
       await backend.write(ours.batch, options)
       return chain
     }
@@ -229,6 +242,7 @@ export class StateStore {
     this.#writing = writing
     try {
       this.#chain = await writing
+      this.#turn++
     } finally {
       this.#writing = undefined
     }
@@ -294,6 +308,7 @@ export class StateStore {
     }
     this.#reflects = meta.position
     this.#chain = meta.chain
+    this.#turn = meta.turn
     this.#core.expiryClock = meta.expiryClock
     await this.#loadTimers()
   }
@@ -333,6 +348,7 @@ export class StateStore {
     this.#core.generation++
     this.#reflects = undefined
     this.#chain = ''
+    this.#turn = 0
   }
 
   async #loadTimers(): Promise<void> {

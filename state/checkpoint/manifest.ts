@@ -162,6 +162,7 @@ export const metaOf = (manifest: Manifest): Meta => ({
   keyGroups: manifest.key_groups,
   expiryClock: manifest.expiry_ms ?? Number.NEGATIVE_INFINITY,
   chain: manifest.chain,
+  turn: 0,
 })
 
 /** Of segments together, as they are stored. */

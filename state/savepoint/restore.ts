@@ -62,7 +62,13 @@ export async function restoreSavepoint(
     onProgress?.(before, ofBytes)
   }
   for (const step of migration) await changeStep(options, step)
-  await writeMeta(options, { position, keyGroups: key_groups, expiryClock: expiryClockOf(savepoint), chain: '' })
+  await writeMeta(options, {
+    position,
+    keyGroups: key_groups,
+    expiryClock: expiryClockOf(savepoint),
+    chain: '',
+    turn: 0,
+  })
 }
 
 /**

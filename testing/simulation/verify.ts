@@ -1,7 +1,7 @@
 /** Holds what the log and the state are after a run against what they must be. */
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import { assert } from '../../kernel/index.js'
+import { ByteReader } from '../../kernel/index.js'
 import type { MemoryDisk as StateDisk } from '../../state/index.js'
 import { Difference } from './difference.js'
 import { readHistory, readTopic, type Stored } from './history.js'
@@ -159,19 +159,29 @@ async function dump(disk: StateDisk): Promise<Map<string, string>> {
   const entries = await backend.range({ gte: Buffer.of(0), lt: Buffer.of(expirySpace), limit: Number.MAX_SAFE_INTEGER })
   await backend.close()
   return new Map(
-    entries.map(({ key, value }) => [
-      key.toString('hex'),
-      (key.equals(position) ? unchained(value) : value).toString('hex'),
-    ]),
+    entries
+      .filter(({ key }) => !key.subarray(0, turns.length).equals(turns))
+      .map(({ key, value }) => [
+        key.toString('hex'),
+        (key.equals(position) ? unchained(value) : value).toString('hex'),
+      ]),
   )
 }
 
 const position = Buffer.from('\x10position')
+const turns = Buffer.from('\x10turn')
 
-/** Its last field says by which write-backs the content came about: of all of the state that alone may differ. */
+/** Its last fields say by which write-backs the content came about, and how many: of all of the state that alone may differ. */
 function unchained(value: Buffer): Buffer {
-  const chain = 64
-  const length = value.at(-1) === 0 ? 0 : chain
-  assert(value[value.length - length - 1] === length, 'a position ends with a chain')
-  return value.subarray(0, value.length - length - 1)
+  const from = new ByteReader(value)
+  from.varint()
+  from.string()
+  from.string()
+  from.varint()
+  from.f64()
+  if (from.u8() === 1) {
+    from.varint()
+    from.string()
+  }
+  return value.subarray(0, value.length - from.remaining)
 }
