@@ -54,7 +54,7 @@ export const defaultLimits: SlotLimits = {
   dirtyBytesMax: 64 << 20,
   recordsPerWriteBackMax: 200_000,
   epochsPerWriteBackMax: 5_000,
-  quietDirtyKeysMax: 128,
+  quietDirtyKeysMax: 512,
   quietEpochRecords: 64,
   exclusionsPerEpochMax: 100,
   recoveriesMax: 5,
