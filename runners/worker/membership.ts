@@ -77,6 +77,8 @@ export class Membership {
     const { groupId, journalTopic, inputs } = this.#options
     const consumer = new Kafka(this.#options.kafka).consumer({
       groupId,
+      // A topic that somebody deleted must be missed, not come back empty with the broker's own settings.
+      allowAutoTopicCreation: false,
       sessionTimeout,
       rebalanceTimeout: sessionTimeout,
       heartbeatInterval: heartbeatEvery,
