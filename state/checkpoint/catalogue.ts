@@ -94,24 +94,25 @@ export class Catalogue {
     const kept = whole.filter(
       ({ manifest }, age) => age < keep.countMin || nowMs - Date.parse(manifest.created_at) < keep.youngerThanMs,
     )
-    const oldest = kept.at(-1)
-    if (oldest === undefined) return { stay: [], removed: 0, segments }
-    // What cannot be read, or was not whole when it was looked for, is kept as long as what is beside it.
-    const gone = all.filter(found => !kept.some(({ name }) => name === found.name) && found.name < oldest.name)
+    const oldest = kept.at(keep.countMin - 1) && kept.at(-1)
+    // What cannot be read or is not whole stays as long as what is beside it: somebody may put back what it lacks.
+    const gone = oldest === undefined ? [] : all.filter(found => found.name < oldest.name)
     await this.store.delete(gone.map(({ name }) => name).sort())
     const removed = gone.length
-    const stay = kept.map(({ manifest }) => manifest).reverse()
+    const stay = valid
+      .filter(found => !gone.includes(found))
+      .map(({ manifest }) => manifest)
+      .reverse()
+    const newest = stay.at(-1)
+    if (newest === undefined) return { stay, removed, segments }
     // What it names is not known.
     if (all.some(found => 'error' in found && !gone.includes(found))) return { stay, removed, segments }
     const needed = new Set(
-      valid
-        .filter(found => !gone.includes(found))
-        .flatMap(({ manifest }) =>
-          liveSegments(manifest.segments, bucketCount(manifest.key_groups)).map(segment => segment.name),
-        ),
+      stay.flatMap(manifest =>
+        liveSegments(manifest.segments, bucketCount(manifest.key_groups)).map(segment => segment.name),
+      ),
     )
-    const newest = valid[0]!.manifest.epoch
-    const unneeded = [...segments.keys()].filter(name => !needed.has(name) && epochOfName(name) < newest)
+    const unneeded = [...segments.keys()].filter(name => !needed.has(name) && epochOfName(name) < newest.epoch)
     await this.store.delete(unneeded.map(name => segmentsOf(this.folder) + name))
     return { stay, removed, segments }
   }
