@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { type DurationMs, millis } from '../../kernel/index.js'
 import { type Log, offset } from '../../log/index.js'
+import type { CommitFault } from '../../log/memory/index.js'
 import { MemoryObjects, MemoryDisk as StateDisk } from '../../state/index.js'
 import type { SlotLimits } from './options.js'
 import type { Slot } from './slot.js'
@@ -114,6 +115,27 @@ describe('heartbeat epochs', () => {
       (await bench.epochs()).map(epoch => epoch.heartbeat_ms),
       [250, 0],
     )
+  })
+})
+
+describe('an owner that leaves', () => {
+  it('writes nothing back where its last epoch did not commit', async () => {
+    const bench = new Bench()
+    const state = new StateDisk()
+    let fault: CommitFault = 'none'
+    const slot = await bench.slot({ commit: () => fault }, beats, state)
+    await slot.start()
+    await bench.send(['a'])
+    await steps(slot, 1)
+    fault = 'lost'
+    await assert.rejects(slot.close(), { code: 'COMMIT_INDEFINITE' })
+    state.crash(state.unsynced)
+    assert.equal(state.entries, 0)
+    const again = await bench.slot({}, beats, state)
+    await again.start()
+    await bench.send(['b'])
+    await drain(again)
+    assert.deepEqual(await bench.counted(), ['a=1', 'b=2'])
   })
 })
 
