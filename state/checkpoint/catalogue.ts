@@ -100,8 +100,8 @@ export class Catalogue {
     )
     const oldest = kept.at(-1)
     if (oldest === undefined) return { stay: [], removed: 0, segments }
-    // What cannot be read is kept as long as what is beside it.
-    const gone = all.filter(found => !kept.some(({ name }) => name === found.name) && found.name < oldest.name)
+    // What cannot be read or is not whole stays as long as what is beside it: somebody may put back what it lacks.
+    const gone = kept.length < keep.countMin ? [] : all.filter(found => found.name < oldest.name)
     await this.store.delete(gone.map(({ name }) => name).sort())
     const removed = gone.length
     const stay = kept.map(({ manifest }) => manifest).reverse()
@@ -139,7 +139,10 @@ export function lackingOf(manifest: Manifest, there: ReadonlyMap<string, number>
 }
 
 export interface Retention {
-  /** The newest so many are kept; at least 2, so that one that turns out damaged has another behind it. */
+  /**
+   * The newest so many that lack no segment are kept, and nothing goes before there are as many; at least 2, so that one that turns
+   * out damaged has another behind it.
+   */
   readonly countMin: number
   /** So are those younger than this, by the clock of who made them. */
   readonly youngerThanMs: number

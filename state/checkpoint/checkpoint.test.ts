@@ -13,7 +13,7 @@ import { bucketCount, bucketOfKey, bucketsOf, groupBuckets, groupsOf } from './b
 import { Pace } from './build.js'
 import { Catalogue } from './catalogue.js'
 import { type CheckpointEvent, Checkpointer, type CheckpointLimits } from './checkpointer.js'
-import { encodeManifest, type Manifest, parseManifest, segmentsOf } from './manifest.js'
+import { encodeManifest, type Manifest, manifestsOf, parseManifest, segmentsOf } from './manifest.js'
 import { contentOf } from './model/life.js'
 import { restore, restoreGroups, takeNewest, verify } from './restore.js'
 import { readSegment, type SegmentEntry, SegmentWriter } from './segment.js'
@@ -392,6 +392,31 @@ describe('a checkpointer', () => {
       [3, 2, 1],
     )
     for (const manifest of whole) await verify(b.catalogue, manifest)
+  })
+
+  it('does not count what an owner of before published when its segments were gone', async () => {
+    const b = await first({ deltaBytesMin: 0 })
+    await b.checkpoint()
+    await b.write(many(500, 'second '))
+    await b.checkpoint()
+    const [newest] = await b.manifests()
+    const gone = newest!.segments.map(segment => ({ ...segment, name: `${segment.name.slice(0, -4)}0000` }))
+    const late = encodeManifest({ ...newest!, epoch: 3, segments: gone })
+    b.objects.objects.set(manifestsOf('app/0') + late.name, late.bytes)
+    await b.write({})
+    await b.write(many(500, 'fourth '))
+    await b.checkpoint()
+    assert.deepEqual(
+      b.kept.map(({ epoch }) => epoch),
+      [2, 4],
+    )
+    for (const manifest of b.kept) await verify(b.catalogue, manifest)
+    await b.write(many(500, 'fifth '))
+    await b.checkpoint()
+    assert.deepEqual(
+      b.kept.map(({ epoch }) => epoch),
+      [4, 5],
+    )
   })
 
   it('takes nothing for its own that is not whole, of another slot or of a newer Weir', async () => {

@@ -27,15 +27,12 @@ describe('exactly once on Kafka through faults', { skip }, () => {
         say,
       })
       const { lost, duplicated, outOfOrder, wrong } = verdict
-      assert.deepEqual(
-        { lost, duplicated, outOfOrder, wrong, ended },
-        {
-          lost: [],
-          duplicated: [],
-          outOfOrder: [],
-          wrong: [],
-          ended: [],
-        },
+      // Counted first: of long lists a message shows the beginning only.
+      const found = Object.entries({ lost, duplicated, outOfOrder, wrong, ended })
+      const said = found.map(([what, which]) => `${what} ${which.length} ${which.slice(0, 5).join(', ')}`)
+      assert.ok(
+        found.every(([, which]) => which.length === 0),
+        said.join('; '),
       )
       assert.ok(verdict.transactions > 1_000 && verdict.decisions === verdict.transactions, `${sent} sent`)
       assert.ok(verdict.owners > 1, 'a slot changed its owner')

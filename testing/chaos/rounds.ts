@@ -226,7 +226,11 @@ async function runsSlots(member: Member): Promise<boolean> {
 }
 
 interface Readiness {
-  readonly slots: readonly { readonly state: string; readonly inputs: readonly { readonly behind: number }[] }[]
+  readonly slots: readonly {
+    readonly slot: number
+    readonly state: string
+    readonly inputs: readonly { readonly behind: number }[]
+  }[]
 }
 
 /** undefined while nobody answers. */
@@ -301,15 +305,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
   }
 }
 
-/** Until the slot, wherever it runs, has nothing left to read. */
+/** Until every slot of the plan, wherever it runs, has nothing left to read. One that nobody runs yet has said nothing. */
 async function settled(run: Run): Promise<void> {
   const until = performance.now() + settleMsMax
   for (let quiet = 0; quiet < 5; ) {
     await run.revive()
     const states = await Promise.all(run.members.map(readiness))
-    const slots = states.flatMap(state => state?.slots ?? []).filter(({ state }) => state === 'running')
-    const idle = slots.length > 0 && slots.every(({ inputs }) => inputs.every(({ behind }) => behind === 0))
-    quiet = idle ? quiet + 1 : 0
+    const running = states.flatMap(state => state?.slots ?? []).filter(({ state }) => state === 'running')
+    const idle = running.filter(({ inputs }) => inputs.length > 0 && inputs.every(({ behind }) => behind === 0))
+    const all = idle.length === running.length && new Set(idle.map(({ slot }) => slot)).size === run.slots
+    quiet = all ? quiet + 1 : 0
     if (performance.now() > until)
       throw new Error(`not settled after ${settleMsMax / 1_000} s: ${JSON.stringify(states)}`)
     await wait(300)
