@@ -8,8 +8,13 @@ import { crashPoints, exchangeKinds, faultKinds, Hits, oneSlotKinds, standbyKind
 import { checkpointKinds, checkpointPoints, restorePoints } from './checkpoint-kinds.js'
 import { runSeed } from './run-seed.js'
 
-/** In a run of 10,000 seeds; in others in proportion. */
+/** In a run of 10,000 seeds; in others in proportion. What needs one owner to hang while another does several things: fewer. */
 const hitsMin = 100
+const hitsMinOf: Partial<Readonly<Record<string, number>>> = {
+  'zombie finds its input trimmed': 20,
+  'manifest that lacks segments': 10,
+  'retention while another restores': 20,
+}
 const seedsOfHitsMin = 10_000
 const progressEveryMs = 5_000
 
@@ -73,9 +78,9 @@ for (const what of [
 ]) {
   console.log(`${what[0].padEnd(6)} ${what[1].padEnd(34)} ${String(hits.of(what[1])).padStart(8)}`)
 }
-const due = Math.floor((hitsMin * seeds) / seedsOfHitsMin)
-const rare = [...points, ...kinds].filter(what => hits.of(what) < due)
+const dueOf = (what: string): number => Math.floor(((hitsMinOf[what] ?? hitsMin) * seeds) / seedsOfHitsMin)
+const rare = [...points, ...kinds].filter(what => hits.of(what) < dueOf(what))
 if (rare.length > 0) {
-  console.error(`\nhit fewer than ${due} times: ${rare.join(', ')}`)
+  console.error(`\nhit too rarely: ${rare.map(what => `${what} ${hits.of(what)} of ${dueOf(what)}`).join(', ')}`)
   process.exitCode = 1
 }
