@@ -54,6 +54,7 @@ export const entries: readonly RegExp[] = [
   /^benchmarks\/http\.ts$/,
   /^benchmarks\/kafka\.ts$/,
   /^benchmarks\/kafka-log\.ts$/,
+  /^benchmarks\/state\.ts$/,
   /^runners\/worker\/thread\.ts$/,
   /^testing\/simulation\/main\.ts$/,
   /^testing\/kill\/main\.ts$/,
