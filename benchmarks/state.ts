@@ -92,6 +92,13 @@ app
 const status = (name: string): number =>
   Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0) / 1_024
 
+/** What node knows of its memory, MB. */
+function memory(): Record<string, number> {
+  const { heapTotal, heapUsed, external, arrayBuffers } = process.memoryUsage()
+  const mb = (bytes: number): number => Math.round(bytes / (1 << 20))
+  return { heapMb: mb(heapTotal), heapUsedMb: mb(heapUsed), externalMb: mb(external), arrayBuffersMb: mb(arrayBuffers) }
+}
+
 function diskMb(folder: string): number {
   let bytes = 0
   for (const name of readdirSync(folder)) bytes += statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0
@@ -151,6 +158,7 @@ try {
       cpuUs: per((now.cpu.user + now.cpu.system - before.cpu.user - before.cpu.system) / 1_000),
       rssMb: Math.round(status('VmRSS')),
       peakMb: Math.round(status('VmHWM')),
+      ...memory(),
       diskMb: Math.round(diskMb(folder)),
       phasesUs: Object.fromEntries(
         [...now.phases].map(([name, ms]) => [name, per(ms - (before.phases.get(name) ?? 0))]),

@@ -8,7 +8,7 @@
  * stays dirty but must not have been changed (handles.ts, rule 1); 3. `enter` and the call hooks allocate nothing.
  */
 import { assert, messageOf, WeirError } from '../kernel/index.js'
-import { type Cell, type HandleCore, KeyEntry, type StepScope, type StoreCore } from './entry.js'
+import { byGroup, type Cell, type HandleCore, KeyEntry, type StepScope, type StoreCore } from './entry.js'
 import type { MapState, PagedCodec, PagedObject, PagedState, StateCodec, StateFactory, ValueState } from './handles.js'
 import { type HandleInspection, isoTime, type JsonView, type KeyInspection } from './inspect.js'
 import { checkKeyLength, type KeyWriter, keyGroupOf, lengthPrefixed, space, stepPrefix } from './keys.js'
@@ -116,7 +116,8 @@ export class StepState implements StateFactory, StepScope {
     for (;;) {
       const absent = keys.filter(key => !this.entries.has(key))
       const generation = core.generation
-      const entries = absent.map(key => this.#newEntry(key))
+      // Neighbours on disk, one after the other.
+      const entries = absent.map(key => this.#newEntry(key)).sort(byGroup)
       const roots = await this.#rootsOf(entries)
       // Evicted meanwhile, perhaps after a change that this read has not seen: read again.
       if (core.generation !== generation) continue

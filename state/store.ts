@@ -14,7 +14,7 @@
 import { assert, ByteWriter, WeirError } from '../kernel/index.js'
 import type { StateBackend, WriteBatch } from './backend.js'
 import { type DeltaSpool, RecordedBatch } from './checkpoint/spool.js'
-import { type KeyEntry, Meter, type StoreCore } from './entry.js'
+import { byGroup, type KeyEntry, Meter, type StoreCore } from './entry.js'
 import { EvictionHand } from './evict.js'
 import { ExpiryIndex } from './expiry.js'
 import type { PagedObject } from './handles.js'
@@ -172,7 +172,8 @@ export class StateStore {
     this.#expiry.serialised()
     const entries: KeyEntry[] = []
     for (const step of this.#steps.values()) {
-      for (const entry of step.dirtyEntries) {
+      // Into the table in memory in its own order: half the time of an order that jumps.
+      for (const entry of step.dirtyEntries.sort(byGroup)) {
         sink.at(step.name, step.entryPrefix, entry)
         for (const cell of entry.cells) {
           if (!cell.dirty) continue

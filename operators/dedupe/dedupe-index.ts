@@ -31,6 +31,9 @@ export interface DedupeSizes {
 export const defaultDedupeSizes: DedupeSizes = { rootEntriesMax: 128, pageEntries: 64, cleanPagesMax: 64 }
 
 const notYet = Number.NEGATIVE_INFINITY
+/** Shared by all that are one bucket; they stay empty. */
+const noPages: Map<number, Bucket> = new Map()
+const noneDirty: Set<number> = new Set()
 /** An expired prefix of a root goes every so many entries. */
 const pruneEvery = 16
 
@@ -41,8 +44,9 @@ export class DedupeIndex implements PagedObject {
   #buckets = 0
   /** Entries in all buckets, expired ones that have not been pruned included. */
   #total = 0
-  readonly #pages = new Map<number, Bucket>()
-  readonly #dirty = new Set<number>()
+  /** Of a table; a small key has none, and memory is what bounds how many are resident. */
+  #pages = noPages
+  #dirty = noneDirty
   readonly #horizonMs: number
   readonly #sizes: DedupeSizes
   readonly #source: PageSource
@@ -165,7 +169,8 @@ export class DedupeIndex implements PagedObject {
     index.#time = root.u8() === 0 ? notYet : root.zigzag()
     index.#buckets = root.varint()
     index.#total = root.varint()
-    index.#root = index.#buckets === 0 ? Bucket.load(root) : undefined
+    if (index.#buckets === 0) index.#root = Bucket.load(root)
+    else index.#becomeTable()
     return index
   }
 
@@ -210,8 +215,14 @@ export class DedupeIndex implements PagedObject {
     this.#spread(old.entries(), [from, this.#buckets - 1])
   }
 
-  #leaveRoot(root: Bucket): void {
+  #becomeTable(): void {
     this.#root = undefined
+    this.#pages = new Map()
+    this.#dirty = new Set()
+  }
+
+  #leaveRoot(root: Bucket): void {
+    this.#becomeTable()
     const count = 2 * Math.ceil(this.#sizes.rootEntriesMax / this.#sizes.pageEntries)
     this.#buckets = 2 ** Math.ceil(Math.log2(count))
     this.#spread(

@@ -14,7 +14,7 @@
  * 4. an event leaves only when no evaluation that the lateness allows can reach it; its labels have then all taken
  *    effect, because one that takes effect beyond every window is refused (`retention` below).
  */
-import { type ByteReader, type ByteWriter, type EventTimeMs, eventTime } from '../../kernel/index.js'
+import { AssertionError, type ByteReader, type ByteWriter, type EventTimeMs, eventTime } from '../../kernel/index.js'
 import type { PagedCodec, PagedObject, PageSource, PageWriter } from '../../state/index.js'
 import { EarlyLabels } from './early-labels.js'
 import { applyLabel, type LabelChange } from './labels.js'
@@ -42,17 +42,28 @@ const notYet = Number.NEGATIVE_INFINITY
 const never = Number.POSITIVE_INFINITY
 const fixedBytes = 600
 
+const noPages: PageSource = {
+  page: id => {
+    throw new AssertionError(`page ${id} of nothing`)
+  },
+}
+/** Of the steps without labels: they stay as they are. */
+const noTransitions = new Transitions(0, noPages)
+const noEarlyLabels = new EarlyLabels(0)
+
 export class Reservoir implements PagedObject {
   /** Greatest event time shown; -Infinity before the first event. */
   #time = notYet
   #head: Run
-  readonly #tree: EventTree
+  /** `noTree` until the first leaf is sealed: most keys never have one, and memory is what bounds how many are resident. */
+  #tree: EventTree
   readonly #transitions: Transitions
   /** Early labels that `insert` and `label` joined, and dropped; the caller sets them back. */
   labelsMet = 0
   labelsUnmatched = 0
   readonly #early: EarlyLabels
   readonly #shape: ReservoirShape
+  readonly #source: PageSource
   readonly #work: Workspace
   /** For each boundary `stride` doubles: aggregate, next, and where the cursor stands in #runs: offset, time. */
   readonly #cursors: Float64Array
@@ -63,13 +74,15 @@ export class Reservoir implements PagedObject {
   #foundAt = -1
   #change: LabelChange | undefined
 
-  constructor(shape: ReservoirShape, source: PageSource) {
+  /** @param noTree an empty tree of this shape, which the reservoirs of a step share and none changes */
+  constructor(shape: ReservoirShape, source: PageSource, noTree: EventTree) {
     this.#shape = shape
+    this.#source = source
     this.#work = shape.work
     this.#head = new Run(shape)
-    this.#tree = new EventTree(shape, source)
-    this.#transitions = new Transitions(shape.sizes.transitionsInRoot, source)
-    this.#early = new EarlyLabels(shape.earlyLabelsMax)
+    this.#tree = noTree
+    this.#transitions = shape.labelled ? new Transitions(shape.sizes.transitionsInRoot, source) : noTransitions
+    this.#early = shape.labelled ? new EarlyLabels(shape.earlyLabelsMax) : noEarlyLabels
     this.#cursors = new Float64Array(shape.boundaries.length * shape.stride)
     this.#runs = new Array<Run | undefined>(shape.boundaries.length).fill(undefined)
     for (let b = 0; b < shape.boundaries.length; b++) this.#cursors[b * shape.stride + shape.aggregate] = never
@@ -266,14 +279,14 @@ export class Reservoir implements PagedObject {
       this.#cursors[b * stride + aggregate] = next === 0 ? never : next + this.#time - boundaries[b]!
     }
     this.#head = Run.load(this.#shape, from)
-    this.#tree.loadRoot(from)
+    this.#tree = EventTree.load(this.#shape, this.#source, from) ?? this.#tree
     if (!labelled) return
     this.#transitions.loadRoot(from)
     this.#early.load(from)
   }
 
-  static load(shape: ReservoirShape, root: ByteReader, source: PageSource): Reservoir {
-    const reservoir = new Reservoir(shape, source)
+  static load(shape: ReservoirShape, root: ByteReader, source: PageSource, noTree: EventTree): Reservoir {
+    const reservoir = new Reservoir(shape, source, noTree)
     reservoir.#loadRoot(root)
     return reservoir
   }
@@ -425,6 +438,7 @@ export class Reservoir implements PagedObject {
     if (this.#head.count <= sizes.headEventsMax - (sizes.leafEvents >> 2)) return
     const leaf = this.#head.cut(Math.min(sizes.leafEvents, this.#head.count - 1))
     this.#forget(this.#head)
+    if (this.#tree.isUnused) this.#tree = new EventTree(this.#shape, this.#source)
     this.#tree.append(leaf)
   }
 }
@@ -434,11 +448,12 @@ export function reservoirCodec(
   shape: ReservoirShape,
   inspect: NonNullable<PagedCodec<Reservoir>['inspect']>,
 ): PagedCodec<Reservoir> {
+  const noTree = new EventTree(shape, noPages)
   return {
     inspect,
     name: 'reservoir',
     version: 1,
-    create: pages => new Reservoir(shape, pages),
-    load: (root, pages) => Reservoir.load(shape, root, pages),
+    create: pages => new Reservoir(shape, pages, noTree),
+    load: (root, pages) => Reservoir.load(shape, root, pages, noTree),
   }
 }

@@ -60,6 +60,11 @@ export class EventTree {
     return this.#root.length === 0
   }
 
+  /** It has never had a leaf. */
+  get isUnused(): boolean {
+    return this.#nextPage === 0
+  }
+
   get count(): number {
     let count = 0
     for (const entry of this.#root) count += entry.sum[0]!
@@ -242,10 +247,16 @@ export class EventTree {
     if (this.#levels > 0) this.#saveEntries(this.#root, into)
   }
 
-  loadRoot(from: ByteReader): void {
-    this.#nextPage = from.varint()
-    this.#levels = from.varint()
-    this.#root = this.#levels > 0 ? this.#loadEntries(from) : []
+  /** What `saveRoot` wrote; undefined for a tree that has never had a leaf. */
+  static load(shape: ReservoirShape, source: PageSource, from: ByteReader): EventTree | undefined {
+    const nextPage = from.varint()
+    const levels = from.varint()
+    if (nextPage === 0) return undefined
+    const tree = new EventTree(shape, source)
+    tree.#nextPage = nextPage
+    tree.#levels = levels
+    if (levels > 0) tree.#root = tree.#loadEntries(from)
+    return tree
   }
 
   /** Index nodes from the root to the bottom along the last entries with first <= time (the first, if none). */
