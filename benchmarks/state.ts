@@ -13,6 +13,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { count, days, eventTime, mean, millis, systemClock, toJson, topology } from '../index.js'
+import { parseBytes } from '../runners/config/index.js'
+import { HeapWatch, shareMemory } from '../runners/memory/index.js'
 import { Slot } from '../runners/slot/index.js'
 import { openRocksDb, StateStore } from '../state/index.js'
 import { compile } from '../topology/index.js'
@@ -23,7 +25,7 @@ const { values } = parseArgs({
   options: {
     entities: { type: 'string', default: '1000000' },
     'per-entity': { type: 'string', default: '3' },
-    'cache-mb': { type: 'string', default: '80' },
+    budget: { type: 'string', default: '1g' },
     dir: { type: 'string', default: tmpdir() },
     json: { type: 'boolean', default: false },
   },
@@ -31,7 +33,8 @@ const { values } = parseArgs({
 
 const entities = Number(values.entities)
 const passes = Number(values['per-entity'])
-const cacheBytesMax = Number(values['cache-mb']) * (1 << 20)
+const memory = shareMemory(parseBytes(values.budget) ?? Number.NaN, { slots: 1, threads: 0 })
+const { cacheBytesMax, dirtyBytesMax } = memory
 const records = entities * passes
 const recordBytes = 16
 const startMs = Date.UTC(2024, 0, 1)
@@ -93,7 +96,7 @@ const status = (name: string): number =>
   Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0) / 1_024
 
 /** What node knows of its memory, MB. */
-function memory(): Record<string, number> {
+function nodeMemory(): Record<string, number> {
   const { heapTotal, heapUsed, external, arrayBuffers } = process.memoryUsage()
   const mb = (bytes: number): number => Math.round(bytes / (1 << 20))
   return { heapMb: mb(heapTotal), heapUsedMb: mb(heapUsed), externalMb: mb(external), arrayBuffersMb: mb(arrayBuffers) }
@@ -109,7 +112,7 @@ const folder = mkdtempSync(join(values.dir, 'weir-bench-state-'))
 const lines: object[] = []
 try {
   const plan = compile(app.graph)
-  const backend = await openRocksDb(folder)
+  const backend = await openRocksDb(folder, memory.backend)
   const store = await StateStore.open({ backend, keyGroups: 1_024, cacheBytesMax })
   const log = new GeneratedLog({
     topic: 'sightings',
@@ -126,7 +129,7 @@ try {
     models: new Map(),
     clock: systemClock,
     syncState: false,
-    limits: { epochRecordsMax: 8_192, dirtyBytesMax: cacheBytesMax * 0.75, pollWaitMs: millis(0) },
+    limits: { epochRecordsMax: 8_192, dirtyBytesMax, pollWaitMs: millis(0) },
     genesis: {
       app: plan.app,
       slots: 1,
@@ -138,14 +141,21 @@ try {
     deadLetters: { topic: 'dead-letter', encode: () => ({ key: null, value: null }) },
   })
   await slot.start()
+  const heap = new HeapWatch(cacheBytesMax)
   let before = { wall: performance.now(), cpu: process.cpuUsage(), phases: new Map(slot.phases.totalsMs) }
   let done = 0
+  let told = 0
   for (let pass = 0; pass < passes; pass++) {
     const until = entities * (pass + 1)
     const from = done
     while (done < until) {
       const result = await slot.step()
+      heap.look(store.cacheBytes)
       if (result.kind === 'committed') done += result.records
+      if (Math.floor(done / 1e6) > told)
+        process.stderr.write(
+          `${(told = Math.floor(done / 1e6))}m records, peak ${Math.round(status('VmHWM'))} MB, ${Math.round(diskMb(folder))} MB on disk, ${Math.round(performance.now() / 1_000)} s\n`,
+        )
       else if (result.kind === 'finished') break
     }
     const now = { wall: performance.now(), cpu: process.cpuUsage(), phases: new Map(slot.phases.totalsMs) }
@@ -158,7 +168,10 @@ try {
       cpuUs: per((now.cpu.user + now.cpu.system - before.cpu.user - before.cpu.system) / 1_000),
       rssMb: Math.round(status('VmRSS')),
       peakMb: Math.round(status('VmHWM')),
-      ...memory(),
+      ...nodeMemory(),
+      parts: Object.fromEntries(
+        Object.entries(store.memory).map(([name, bytes]) => [name, Math.round(bytes / (1 << 20))]),
+      ),
       diskMb: Math.round(diskMb(folder)),
       phasesUs: Object.fromEntries(
         [...now.phases].map(([name, ms]) => [name, per(ms - (before.phases.get(name) ?? 0))]),
@@ -173,7 +186,7 @@ try {
   const end = {
     entities,
     records,
-    cacheMb: Number(values['cache-mb']),
+    budget: values.budget,
     peakMb: Math.round(status('VmHWM')),
     calibrationUs: calibrate(),
   }

@@ -18,6 +18,8 @@ export class Meter {
   cacheBytes = 0
   /** What cannot be evicted before it is serialised and written. */
   dirtyBytes = 0
+  /** Timers, which are never evicted. */
+  timerBytes = 0
 }
 
 /** What one handle keeps of one key. */

@@ -1,4 +1,4 @@
-export type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from './backend.js'
+export type { BackendMemory, RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from './backend.js'
 export { MemoryDisk } from './backends/memory.js'
 export { openRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
 export { Catalogue, type Retention, type Stored, slotsIn, type Unusable } from './checkpoint/catalogue.js'
@@ -45,5 +45,5 @@ export { formatVersion, type JournalResume, type StatePosition } from './meta.js
 export { StateMiss } from './miss.js'
 export { compareUtf8, wellFormed } from './order.js'
 export type { StepState } from './step.js'
-export { type PendingWrite, StateStore, type StateStoreOptions } from './store.js'
+export { type PendingWrite, StateStore, type StateStoreOptions, type StoreMemory } from './store.js'
 export type { DueTimer } from './timers.js'

@@ -12,7 +12,7 @@
  * One owner; no two calls at a time, but for prefetch and loadMissing, which may run while a write is under way.
  */
 import { assert, ByteWriter, WeirError } from '../kernel/index.js'
-import type { StateBackend, WriteBatch } from './backend.js'
+import type { BackendMemory, StateBackend, WriteBatch } from './backend.js'
 import { type DeltaSpool, RecordedBatch } from './checkpoint/spool.js'
 import { byGroup, type KeyEntry, Meter, type StoreCore } from './entry.js'
 import { EvictionHand } from './evict.js'
@@ -42,6 +42,12 @@ export interface StateStoreOptions {
 }
 
 const defaults = { cacheBytesMax: 256 << 20, timersPerKeyMax: 1_024 }
+
+export interface StoreMemory extends Partial<BackendMemory> {
+  readonly state: number
+  readonly dirty: number
+  readonly timers: number
+}
 
 /** A serialised epoch boundary on its way to the backend. */
 export interface PendingWrite {
@@ -115,6 +121,12 @@ export class StateStore {
   /** The part of them that changed since the last serialise, and so cannot be evicted. */
   get dirtyBytes(): number {
     return this.#core.meter.dirtyBytes
+  }
+
+  /** Where its memory goes, estimated bytes: dirty state and timers are parts of `state`. */
+  get memory(): StoreMemory {
+    const { meter, backend } = this.#core
+    return { state: meter.cacheBytes, dirty: meter.dirtyBytes, timers: meter.timerBytes, ...backend.memory?.() }
   }
 
   /** Keys of all steps that changed since the last serialise. */
@@ -324,6 +336,7 @@ export class StateStore {
     this.#hand.restart()
     meter.cacheBytes = 0
     meter.dirtyBytes = 0
+    meter.timerBytes = 0
     pendingPages.clear()
     this.#pending = undefined
     this.#afterWrite = []

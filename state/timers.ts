@@ -67,7 +67,7 @@ export class TimerTable implements Undoable {
     if (list === undefined) {
       list = new TimerList(key, group, [])
       this.#lists.set(key, list)
-      this.#meter.cacheBytes += listBytes
+      this.#measure(listBytes)
     }
     list.times.splice(position(list.times, at), 0, at)
     this.#count(1)
@@ -110,7 +110,7 @@ export class TimerTable implements Undoable {
       save(list.key, list.group, list.times)
       if (list.times.length === 0) {
         this.#lists.delete(list.key)
-        this.#meter.cacheBytes -= listBytes
+        this.#measure(-listBytes)
       }
     }
     this.#dirty.length = 0
@@ -119,14 +119,19 @@ export class TimerTable implements Undoable {
   /** From the backend, before anything else. */
   load(key: string, group: number, times: number[]): void {
     this.#lists.set(key, new TimerList(key, group, times))
-    this.#meter.cacheBytes += listBytes
+    this.#measure(listBytes)
     this.#count(times.length)
     for (const at of times) this.#heap.push(at, key)
   }
 
   #count(by: number): void {
     this.#live += by
-    this.#meter.cacheBytes += by * timerBytes
+    this.#measure(by * timerBytes)
+  }
+
+  #measure(by: number): void {
+    this.#meter.cacheBytes += by
+    this.#meter.timerBytes += by
   }
 
   #changed(list: TimerList): void {

@@ -335,6 +335,8 @@ export class Slot {
       (input.records + input.hopRecords <= this.#limits.quietEpochRecords &&
         store.dirtyKeys >= this.#limits.quietDirtyKeysMax)
     if (due) await writeBack(running, this.#options)
+    // What was only read must not wait for that: a quarter of the cache is clean at the least.
+    else store.evict()
   }
 
   async #recoverAfter(reason: string): Promise<void> {

@@ -3,6 +3,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { type ErrorCode, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
+import { registerMemoryMetrics } from '../memory/index.js'
 import type { StateQuestion } from './messages.js'
 import type { SlotWorker } from './worker.js'
 
@@ -17,9 +18,14 @@ export interface HealthServer {
 /** @throws WeirError LISTEN_FAILED */
 export async function serveHealth(
   worker: WorkerView,
-  { host, port }: { readonly host: string; readonly port: number },
+  {
+    host,
+    port,
+    memoryBudgetBytes,
+  }: { readonly host: string; readonly port: number; readonly memoryBudgetBytes: number },
 ): Promise<HealthServer> {
   const registry = metricsOf(worker)
+  registerMemoryMetrics(registry, () => ({ slots: worker.status, budgetBytes: memoryBudgetBytes }))
   const server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 }, async (request, response) => {
     const [path = '/', query] = (request.url ?? '/').split('?', 2)
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, { status: 405 })

@@ -27,9 +27,11 @@ import {
   openRocksDb,
   type StateBackend,
   StateStore,
+  type StoreMemory,
 } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
+import { HeapWatch } from '../memory/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
 import { readerWithSchemas } from '../schemas/index.js'
 import {
@@ -84,6 +86,7 @@ export interface SlotStatus {
   readonly epoch: number
   /** Epoch that the store on disk reflects; undefined before it is open. */
   readonly stored: number | undefined
+  readonly memory: StoreMemory
   readonly counts: Readonly<Record<string, number>>
   readonly positions: readonly PartitionOffset[]
   readonly inputs: readonly InputStatus[]
@@ -167,7 +170,7 @@ export class SlotHost {
   }
 
   async #runOnce(directory: string, onProgress: () => void): Promise<void> {
-    const backend = await openRocksDb(directory)
+    const backend = await openRocksDb(directory, this.#job.memory.backend)
     try {
       const kafka = await KafkaLog.open(this.#job.kafka)
       const log = new SlotLog(kafka, {
@@ -228,7 +231,7 @@ export class SlotHost {
     const store = await StateStore.open({
       backend,
       keyGroups: genesis.key_groups,
-      cacheBytesMax: this.#job.cacheMb * (1 << 20),
+      cacheBytesMax: this.#job.memory.cacheBytesMax,
       ...(checkpoints && { spool: checkpoints.spool }),
     })
     await this.#checkBeginning(log, store)
@@ -242,7 +245,7 @@ export class SlotHost {
       clock: this.#io.clock,
       // The journal is in Kafka: what a power cut takes from the store is folded again.
       syncState: false,
-      limits: { pollWaitMs: millis(100) },
+      limits: { pollWaitMs: millis(100), dirtyBytesMax: this.#job.memory.dirtyBytesMax },
       genesis,
       deadLetters: topicDeadLetters,
       onEvent: event => this.#io.onEvent(event),
@@ -250,6 +253,7 @@ export class SlotHost {
     })
     let done = false
     let repliesLost = 0
+    const heap = new HeapWatch(this.#job.memory.cacheBytesMax)
     this.#slot = slot
     try {
       await slot.start()
@@ -257,6 +261,7 @@ export class SlotHost {
       let checkedAtMs = this.#io.clock.nowMs()
       while (!this.#stopping) {
         const result = await slot.step()
+        heap.look(store.cacheBytes)
         if (result.kind === 'unavailable') {
           this.#io.onEvent({ kind: 'failed', code: 'KAFKA_UNAVAILABLE', message: result.message })
           continue
@@ -319,6 +324,7 @@ export class SlotHost {
       state: slot.state,
       epoch: slot.epoch,
       stored: store.reflects?.epoch,
+      memory: store.memory,
       counts: Object.fromEntries(slot.counts),
       positions: slot.positions,
       inputs: log.inputs().map(({ topic, partition, position, highWatermark, lastStableOffset }) => ({
