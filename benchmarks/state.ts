@@ -152,11 +152,13 @@ try {
       const result = await slot.step()
       heap.look(store.cacheBytes)
       if (result.kind === 'committed') done += result.records
-      if (Math.floor(done / 1e6) > told)
-        process.stderr.write(
-          `${(told = Math.floor(done / 1e6))}m records, peak ${Math.round(status('VmHWM'))} MB, ${Math.round(diskMb(folder))} MB on disk, ${Math.round(performance.now() / 1_000)} s\n`,
-        )
       else if (result.kind === 'finished') break
+      if (done < told + 1e6) continue
+      told = done
+      const seconds = Math.round(performance.now() / 1_000)
+      process.stderr.write(
+        `${done} records, peak ${Math.round(status('VmHWM'))} MB, ${Math.round(diskMb(folder))} MB on disk, ${seconds} s\n`,
+      )
     }
     const now = { wall: performance.now(), cpu: process.cpuUsage(), phases: new Map(slot.phases.totalsMs) }
     const per = (ms: number): number => Number(((ms * 1_000) / (done - from)).toFixed(2))
