@@ -78,6 +78,7 @@ export interface StoreCore {
   readonly namespace: Uint8Array
   readonly keyGroups: number
   readonly timersPerKeyMax: number
+  readonly timersPerStepMax: number
   readonly meter: Meter
   /** Scratch for keys; what it returns lives until the next use, so never across an await. */
   readonly keys: KeyWriter

@@ -21,6 +21,7 @@ export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordO
 export type { KeyEntry as ResidentKey } from './entry.js'
 export type {
   Description,
+  MapOptions,
   MapState,
   PagedCodec,
   PagedObject,
@@ -31,6 +32,7 @@ export type {
   StateFactory,
   StoredPages,
   Timers,
+  ValueOptions,
   ValueState,
 } from './handles.js'
 export {
@@ -38,6 +40,7 @@ export {
   type InspectOptions,
   isoTime,
   type Json,
+  JsonView,
   type KeyInspection,
   unknownStep,
 } from './inspect.js'

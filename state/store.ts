@@ -35,13 +35,15 @@ export interface StateStoreOptions {
   readonly keyGroups: number
   readonly cacheBytesMax?: number
   readonly timersPerKeyMax?: number
+  /** Of all keys of a step: timers are in memory, each 80 bytes and its key 150. */
+  readonly timersPerStepMax?: number
   /** Put before every key, so that several stores share one backend; none of them a prefix of another. */
   readonly namespace?: Uint8Array
   /** Keeps what is written for the next checkpoint. */
   readonly spool?: DeltaSpool
 }
 
-const defaults = { cacheBytesMax: 256 << 20, timersPerKeyMax: 1_024 }
+const defaults = { cacheBytesMax: 256 << 20, timersPerKeyMax: 1_024, timersPerStepMax: 500_000 }
 
 export interface StoreMemory extends Partial<BackendMemory> {
   readonly state: number
@@ -64,6 +66,7 @@ interface Pending extends PendingWrite {
   readonly entries: readonly KeyEntry[]
   readonly expiryClock: number
   readonly afterWrite: readonly (() => void)[]
+  readonly armedDay: number
 }
 
 export class StateStore {
@@ -82,12 +85,13 @@ export class StateStore {
   #chain = ''
 
   private constructor(options: StateStoreOptions) {
-    const { backend, keyGroups, cacheBytesMax, timersPerKeyMax } = { ...defaults, ...options }
+    const { backend, keyGroups, cacheBytesMax, timersPerKeyMax, timersPerStepMax } = { ...defaults, ...options }
     assert(keyGroups >= 1 && keyGroups <= 0xffff, `${keyGroups} key groups (usually at most ${keyGroupsMax})`)
     this.#core = {
       backend,
       keyGroups,
       timersPerKeyMax,
+      timersPerStepMax,
       namespace: options.namespace ?? new Uint8Array(0),
       meter: new Meter(),
       keys: new KeyWriter(),
@@ -200,9 +204,9 @@ export class StateStore {
     }
     this.#serialiseTimers(sink)
     this.#core.meter.dirtyBytes = 0
-    const { bytes, afterWrite } = sink
+    const { bytes, afterWrite, armedDay } = sink
     const { expiryClock } = this.#core
-    this.#pending = { batch, recorded, bytes, entries, afterWrite, expiryClock, operations: batch.operations }
+    this.#pending = { batch, recorded, bytes, entries, afterWrite, armedDay, expiryClock, operations: batch.operations }
     return this.#pending
   }
 
@@ -249,7 +253,7 @@ export class StateStore {
     this.#core.pendingPages.clear()
     this.#afterWrite = ours.afterWrite
     this.#pending = undefined
-    this.#expiry.rewind()
+    this.#expiry.rewind(ours.armedDay)
   }
 
   /** Evicts clean entries until the cache is within its bound, or nothing clean is left. @returns how many */
@@ -341,7 +345,7 @@ export class StateStore {
     this.#pending = undefined
     this.#afterWrite = []
     this.#expiry.serialised()
-    this.#expiry.rewind()
+    this.#expiry.rewind(0)
     this.#core.expiryClock = Number.NEGATIVE_INFINITY
     this.#core.generation++
     this.#reflects = undefined

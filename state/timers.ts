@@ -1,7 +1,7 @@
 /**
  * Event-time timers of a step.
  *
- * Invariants: 1. at most one timer a (key, time); at most `timersPerKeyMax` a key (I6); 2. they fire in the order of
+ * Invariants: 1. at most one timer a (key, time); at most `timersPerKeyMax` a key and `timersPerStepMax` in all (I6); 2. they fire in the order of
  * (time, key bytes) (I3); 3. a timer that was set is gone only when cancelled, or when `fired` says that its call ended
  * well: a call that missed state finds it still there; 4. every list is in memory while it has timers (about 150 bytes a
  * key and 80 a timer, part of the cache's sum), stored as one entry a key.
@@ -45,6 +45,11 @@ export class TimerTable implements Undoable {
 
   constructor(meter: Meter) {
     this.#meter = meter
+  }
+
+  /** Timers of all keys. */
+  get size(): number {
+    return this.#live
   }
 
   has(key: string, at: number): boolean {
@@ -193,7 +198,10 @@ export class StepTimers implements Timers {
     assert(Number.isSafeInteger(at), `a timer at ${at}: whole milliseconds`)
     const { key, group } = currentEntry(this.#scope)
     if (this.#table.has(key, at)) return
-    const { timersPerKeyMax } = this.#scope.core
+    const { timersPerKeyMax, timersPerStepMax } = this.#scope.core
+    if (this.#table.size >= timersPerStepMax) {
+      throw new WeirError('TIMER_LIMIT', `step '${this.#scope.name}' has ${timersPerStepMax} timers`)
+    }
     if (this.#table.countOf(key) >= timersPerKeyMax) {
       throw new WeirError('TIMER_LIMIT', `step '${this.#scope.name}' has ${timersPerKeyMax} timers for key '${key}'`)
     }

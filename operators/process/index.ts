@@ -5,7 +5,7 @@
  * output or a state miss, and what it emitted before does not go out twice.
  */
 import { AssertionError, type EventTimeMs } from '../../kernel/index.js'
-import type { StateFactory, Timers } from '../../state/index.js'
+import type { MapOptions, StateFactory, Timers } from '../../state/index.js'
 import { OutputAdapter } from '../adapter.js'
 import type { Operator, OperatorSpec, Row, RowOutput, StepContext } from '../contract.js'
 
@@ -78,8 +78,10 @@ function declaredState(declare: (factory: StateFactory) => unknown): readonly st
   const declared: string[] = []
   const note =
     (kind: string) =>
-    (name: string, codec: { readonly name: string; readonly version: number }): never => {
-      declared.push(`${kind} ${name} ${codec.name}@${codec.version}`)
+    (name: string, codec: { readonly name: string; readonly version: number }, options: MapOptions = {}): never => {
+      const ttl = options.ttl === undefined ? '' : ` ttl ${options.ttl}`
+      const most = options.entriesMax === undefined ? '' : ` at most ${options.entriesMax}`
+      declared.push(`${kind} ${name} ${codec.name}@${codec.version}${ttl}${most}`)
       return unusable as never
     }
   declare({ value: note('value'), map: note('map'), paged: note('paged') })

@@ -4,8 +4,8 @@
  *
  *   runtime        node, libraries, model, V8's young generation, the records of an epoch, requests that wait;
  *                  a slot thread has a heap of its own
- *   state          what V8 takes for live state: 1.75 times what the cache counts (collection at 1.4 times what lives, and
- *                  what malloc does not give back)
+ *   state          what V8 takes for live state: 2.25 times what the cache counts (a key takes 1.1 to 1.4 times what is
+ *                  counted, V8 collects at 1.4 times what lives and goes on while it does, malloc keeps some)
  *   block cache    RocksDB's uncompressed blocks
  *   write buffers  RocksDB's tables in memory, of which two exist
  *   tables         RocksDB's indexes and filters, which lie outside its cache: an open file of 64 MB has 2.5 MB of them at most
@@ -38,7 +38,7 @@ const tableBytesPerFile = 2.5 * mb
 const filesBeside = 10
 
 const part = { state: 7 / 12, blockCache: 1 / 12, writeBuffers: 1 / 12, tables: 1 / 6 }
-const residentPerCounted = 1.75
+const residentPerCounted = 2.25
 
 export interface MemoryUsers {
   /** Slots that the process may come to run, each with a store of its own. */
