@@ -216,8 +216,10 @@ it('churn: keys that come and go leave neither memory nor disk behind', async ()
       store.setExpiryClock(start + today * day)
       for (let i = 0; i < 500; i++) {
         const random = Buffer.alloc(400)
-        for (let at = 0; at < 400; at += 4)
-          random.writeUInt32LE((seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0), at)
+        for (let at = 0; at < 400; at += 4) {
+          seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0
+          random.writeUInt32LE(seed, at)
+        }
         await call(step, `key-${today}-${i}`, () => value.set(random))
         if (i % 100 === 99) {
           await store.sweep(256)
