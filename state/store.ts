@@ -188,7 +188,7 @@ export class StateStore {
     this.#expiry.serialised()
     const entries: KeyEntry[] = []
     for (const step of this.#steps.values()) {
-      // Into the table in memory in its own order: half the time of an order that jumps.
+      // In the order of RocksDB's table in memory: an insertion looks for its place from that of the one before.
       for (const entry of step.dirtyEntries.sort(byGroup)) {
         sink.at(step.name, step.entryPrefix, entry)
         for (const cell of entry.cells) {
