@@ -1,5 +1,5 @@
 import { systemClock, WeirError } from '../../kernel/index.js'
-import { numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { bytesOf, optionalTextOf, textOf } from '../config/index.js'
 import { kafkaAccess, type RescaleProgress, registryAccess, rescale } from '../worker/index.js'
 import { checkpointHelp, configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { parseFlags, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
@@ -73,7 +73,7 @@ export const rescaleVerb: Verb = {
       rules: optionalTextOf(config, 'rules'),
       features: optionalTextOf(config, 'features'),
       cardKey: textOf(config, 'card_key'),
-      cacheMb: numberOf(config, 'cache_mb'),
+      memoryBudgetBytes: bytesOf(config, 'memory.budget'),
       checkpoints: checkpointsOf(config),
       clock: systemClock,
       slots,

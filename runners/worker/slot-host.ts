@@ -29,9 +29,11 @@ import {
   openRocksDb,
   type StateBackend,
   StateStore,
+  type StoreMemory,
 } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
+import { HeapWatch } from '../memory/index.js'
 import { seedOf } from '../plans/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
 import { readerWithSchemas } from '../schemas/index.js'
@@ -103,6 +105,7 @@ export interface SlotStatus {
   readonly epoch: number
   /** Epoch that the store on disk reflects; undefined before it is open. */
   readonly stored: number | undefined
+  readonly memory: StoreMemory
   readonly counts: Readonly<Record<string, number>>
   readonly positions: readonly PartitionOffset[]
   readonly inputs: readonly InputStatus[]
@@ -162,6 +165,7 @@ export class SlotHost {
   /** By the clock; of the last minute. */
   #tookOverMs: readonly number[] = []
   #trimmedInARow = 0
+  readonly #heap: HeapWatch
 
   constructor(job: WorkerJob, slot: number, { plan, models, schemas }: SlotParts, io: SlotHostIo) {
     this.#job = job
@@ -170,6 +174,7 @@ export class SlotHost {
     this.#models = models
     this.#schemas = schemas
     this.#io = io
+    this.#heap = new HeapWatch(job.memory.cacheBytesMax)
   }
 
   stop(): void {
@@ -224,7 +229,7 @@ export class SlotHost {
   }
 
   async #runOnce(directory: string, onProgress: () => void): Promise<void> {
-    const backend = await openRocksDb(directory)
+    const backend = await openRocksDb(directory, this.#job.memory.backend)
     try {
       const kafka = await KafkaLog.open(this.#job.kafka)
       const log = new SlotLog(kafka, {
@@ -289,7 +294,7 @@ export class SlotHost {
     const store = await StateStore.open({
       backend,
       keyGroups: genesis.key_groups,
-      cacheBytesMax: this.#job.cacheMb * (1 << 20),
+      cacheBytesMax: this.#job.memory.cacheBytesMax,
       ...(checkpoints && { spool: checkpoints.spool }),
     })
     const standbys = this.#job.standbys > 0
@@ -304,7 +309,11 @@ export class SlotHost {
       clock: this.#io.clock,
       // The journal is in Kafka: what a power cut takes from the store is folded again.
       syncState: false,
-      limits: { pollWaitMs: millis(100), ...(standbys && { heartbeatMs: heartbeatEvery }) },
+      limits: {
+        pollWaitMs: millis(100),
+        dirtyBytesMax: this.#job.memory.dirtyBytesMax,
+        ...(standbys && { heartbeatMs: heartbeatEvery }),
+      },
       genesis,
       deadLetters: topicDeadLetters,
       onEvent: event => {
@@ -372,6 +381,7 @@ export class SlotHost {
     await standby.start()
     while (!this.#stopping) {
       await standby.step()
+      this.#heap.look(store.cacheBytes)
       if (standby.caughtUp) {
         this.#trimmedInARow = 0
         onProgress()
@@ -410,6 +420,7 @@ export class SlotHost {
     let checkedAtMs = this.#io.clock.nowMs()
     while (!this.#stopping) {
       const result = await slot.step()
+      this.#heap.look(store.cacheBytes)
       if (result.kind === 'unavailable') {
         this.#io.onEvent({ kind: 'failed', code: 'KAFKA_UNAVAILABLE', message: result.message })
         continue
@@ -455,6 +466,7 @@ export class SlotHost {
       counts: {},
       positions: [],
       inputs: [],
+      memory: store.memory,
       checkpoints: undefined,
       behind: standby.lag,
     })
@@ -475,6 +487,7 @@ export class SlotHost {
       state: slot.state,
       epoch: slot.epoch,
       stored: store.reflects?.epoch,
+      memory: store.memory,
       counts: Object.fromEntries(slot.counts),
       positions: slot.positions,
       ...(slot.closing && { closesInto: slot.closing.savepoint }),
