@@ -20,7 +20,7 @@ a savepoint of the checkpoint store, and the new plan begins from it. Killed any
   --rename OLD=NEW    moves the state of a step that has another name now; may be repeated
   --data-dir DIR      below it lies what is needed while it runs; default .weir (WEIR_DATA_DIR)
   --app NAME          name of the deployment (WEIR_APP)
-  --model, --rules, --features, --cache-mb, --card-key   as for weir worker
+  --model, --rules, --features, --memory-budget, --card-key   as for weir worker
   --json              the result as JSON; progress goes to standard error
 ${checkpointHelp}
 ${kafkaHelp}

@@ -22,15 +22,7 @@ import type { LogReader, LogTrimmer } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import type { WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
-import {
-  type CheckpointEvent,
-  type InspectOptions,
-  keyGroupsFor,
-  openRocksDb,
-  type StateBackend,
-  StateStore,
-  type StoreMemory,
-} from '../../state/index.js'
+import { type InspectOptions, keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
 import { HeapWatch } from '../memory/index.js'
@@ -43,22 +35,19 @@ import {
   genesisOf,
   journalTopicOf,
   ownedPartitions,
-  type PartitionOffset,
   Progress,
   partitionKey,
   resolveTakeover,
   Slot,
-  type SlotEvent,
   type SlotInspection,
   type SlotOptions,
   Standby,
-  type StandbyLag,
-  type Takeover,
 } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
-import { CheckpointFigures, type CheckpointStatus } from './checkpoint-figures.js'
+import { CheckpointFigures } from './checkpoint-figures.js'
 import { type CheckpointParts, type HostedCheckpoints, withCheckpoints } from './checkpoints.js'
 import type { WorkerJob } from './job.js'
+import type { HostEvent, SlotStatus } from './messages.js'
 import { SlotLog } from './slot-log.js'
 
 const pauseMin = millis(100)
@@ -88,48 +77,6 @@ const lasting = new Set([
   'OUTPUT_UNWRITABLE',
 ])
 const trimmed = new Set(['HISTORY_TRIMMED', 'OFFSET_OUT_OF_RANGE'])
-
-export interface InputStatus {
-  readonly topic: string
-  readonly partition: number
-  /** Records not read yet, those of open transactions included. */
-  readonly behind: number
-  /** Records held back by transactions that are still open. */
-  readonly undecided: number
-}
-
-export interface SlotStatus {
-  readonly slot: number
-  /** As a slot's; of a standby `catching up` or `following`. */
-  readonly state: string
-  readonly epoch: number
-  /** Epoch that the store on disk reflects; undefined before it is open. */
-  readonly stored: number | undefined
-  readonly memory: StoreMemory
-  readonly counts: Readonly<Record<string, number>>
-  readonly positions: readonly PartitionOffset[]
-  readonly inputs: readonly InputStatus[]
-  /** Undefined where none are made, and of a standby. */
-  readonly checkpoints: CheckpointStatus | undefined
-  /** Of a standby. */
-  readonly behind?: StandbyLag
-  /** Its plan ends, and it reads no more inputs: the savepoint that its state goes into. */
-  readonly closesInto?: string
-}
-
-export type HostEvent =
-  | SlotEvent
-  | CheckpointEvent
-  /** What changed since the last checkpoint is no longer known: the next one is full. */
-  | { readonly kind: 'spool-dropped'; readonly reason: string }
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
-  | { readonly kind: 'taking-over'; readonly why: Takeover; readonly silentMs: number }
-  /** Another worker runs the slot now, and this one follows it. */
-  | { readonly kind: 'fenced' }
-  /** Whether the schema registry answers; records wait while it does not. */
-  | { readonly kind: 'registry'; readonly answers: boolean }
-  /** Edges that waited were not told: they answer 202. */
-  | { readonly kind: 'replies-lost'; readonly count: number; readonly message: string }
 
 /** What the slots of a thread share. */
 export interface SlotParts {

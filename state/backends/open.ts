@@ -57,6 +57,7 @@ async function bindingOf(directory: string): Promise<Binding | undefined> {
     if (!existsSync(join(directory, markerFile))) return 'rocksdb'
     const name = (await readFile(join(directory, markerFile), 'utf8')).trim()
     if (name in bindings) return name as Binding
+    if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new Error(`${markerFile} is damaged`)
     throw new WeirError('STATE_FORMAT', `${directory} was written through '${name}', which this Weir does not know`)
   } catch (error) {
     throw error instanceof WeirError ? error : failed(`open ${directory}`, error)

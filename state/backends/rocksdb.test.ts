@@ -88,4 +88,7 @@ it('a directory of a binding that is not known is STATE_FORMAT', async () => {
   await (await openRocksDb(at)).close()
   await writeFile(join(at, 'BINDING'), 'another\n')
   await assert.rejects(openRocksDb(at), { code: 'STATE_FORMAT' })
+  // Not a name: the file is damaged, and whoever can build the database again may.
+  await writeFile(join(at, 'BINDING'), Buffer.from([0x72, 0x6f, 0xff, 0xff]))
+  await assert.rejects(openRocksDb(at), { code: 'BACKEND_FAILED', message: /BINDING is damaged/ })
 })
