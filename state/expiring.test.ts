@@ -48,6 +48,24 @@ async function open(options: Partial<StateStoreOptions> = {}) {
 }
 
 describe('a value with a ttl', () => {
+  it('is found when the clock passes the day that it was moved to before that is written', async () => {
+    const { backend, store, step } = await open()
+    const value = step.value('seen', stringCodec, { ttl: hours(30) as DurationMs })
+    store.setExpiryClock(start)
+    await call(step, 'a', () => value.set('one'))
+    await commit(store)
+    store.setExpiryClock(start + hours(29))
+    await call(step, 'a', () => value.set('again'))
+    store.setExpiryClock(start + 2 * day)
+    assert.equal(await store.sweep(100), 0, 'it has moved')
+    store.setExpiryClock(start + 9 * day)
+    assert.equal(await store.sweep(100), 0, 'no index that could find it')
+    await commit(store)
+    assert.equal(await store.sweep(100), 1)
+    await commit(store)
+    assert.equal(await keysIn(backend), 0)
+  })
+
   for (const cacheBytesMax of [1 << 20, 0]) {
     it(`ends by the expiry clock, swept or not, and leaves nothing (cache of ${cacheBytesMax} bytes)`, async () => {
       const { backend, store, step } = await open({ cacheBytesMax })

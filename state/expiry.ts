@@ -59,6 +59,8 @@ export class ExpiryIndex {
   readonly deletes: Buffer[] = []
   /** … and, after them, to put. */
   readonly puts: Buffer[] = []
+  /** The first of their days: nobody meets them before that batch is in the backend. */
+  firstPut = Number.POSITIVE_INFINITY
 
   constructor(core: StoreCore) {
     this.#core = core
@@ -88,17 +90,20 @@ export class ExpiryIndex {
   move(entry: DueEntry, expiresAt: number): void {
     const { step, group, key, rest } = entry.at
     this.deletes.push(entry.indexKey)
-    this.puts.push(expiryKey(this.#core.namespace, expiryDay(expiresAt), step, group, key, rest))
+    const day = expiryDay(expiresAt)
+    this.firstPut = Math.min(this.firstPut, day)
+    this.puts.push(expiryKey(this.#core.namespace, day, step, group, key, rest))
   }
 
   /** The batch has the changes. */
   serialised(): void {
     this.deletes.length = 0
     this.puts.length = 0
+    this.firstPut = Number.POSITIVE_INFINITY
   }
 
   /**
-   * The backend has the batch: entries armed in it for days that had passed are met.
+   * The backend has the batch: entries armed or moved in it for days that have passed by now are met.
    * @param armedDay the first day that it has new entries for
    */
   rewind(armedDay: number): void {

@@ -197,6 +197,7 @@ export class StateStore {
     const sink = new EntrySink(this.#core, recorded ?? batch)
     for (const key of this.#expiry.deletes) sink.deleteKey(key)
     for (const key of this.#expiry.puts) sink.put(key, Buffer.alloc(0))
+    sink.armedDay = this.#expiry.firstPut
     this.#expiry.serialised()
     const entries: KeyEntry[] = []
     for (const step of this.#steps.values()) {
