@@ -249,9 +249,9 @@ it('churn: keys that come and go leave neither memory nor disk behind', async ()
     }
     // 500 keys a day live for two days, and go on the third or fourth: 1 MB of values, of 12 that were written.
     assert.ok((await keysIn(backend)) <= 2 * 2_500, `${await keysIn(backend)} keys`)
-    const later = Math.max(...bytes.slice(30))
-    const sooner = Math.max(...bytes.slice(0, 30))
-    assert.ok(later < 1.5 * sooner && later < 8_000_000, `${sooner} bytes at most in a month, ${later} in the next`)
+    // When RocksDB compacts is its own affair; were nothing removed, 12 MB would lie there.
+    const most = Math.max(...bytes)
+    assert.ok(most < 6_000_000, `${most} bytes`)
   } finally {
     await backend.close()
     await rm(folder, { recursive: true })
