@@ -28,7 +28,7 @@ const { values } = parseArgs({
     every: { type: 'string', default: '10s' },
     ways: { type: 'string', default: 'checkpoint,disk,journal' },
     partitions: { type: 'string', default: '4' },
-    'cache-mb': { type: 'string', default: '256' },
+    'memory-budget': { type: 'string', default: '1g' },
   },
 })
 const rate = Number(values.rate)
@@ -63,7 +63,7 @@ async function start(makesCheckpoints: boolean): Promise<WeirProcess> {
     '--checkpoints-journal',
     'keep',
   ]
-  const all = ['--cache-mb', values['cache-mb'], ...(makesCheckpoints ? flags : [])]
+  const all = ['--memory-budget', values['memory-budget'], ...(makesCheckpoints ? flags : [])]
   return await startWorker(kafka.brokers, dataDir, await freePort(), { flags: all })
 }
 

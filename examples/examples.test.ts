@@ -10,6 +10,7 @@ import { after, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { createEdge, createLogger } from '../edge/index.js'
 import { eventTime, repositoryFile, systemClock } from '../kernel/index.js'
+import { shareMemory } from '../runners/memory/index.js'
 import { replay } from '../runners/replay/index.js'
 import { EmbeddedEngine } from '../runners/up/index.js'
 import { TopologyDriver, verifyEvolution } from '../testing/index.js'
@@ -79,7 +80,7 @@ async function startWeir(): Promise<string> {
     rules: undefined,
     features: undefined,
     cardKey,
-    cacheMb: 64,
+    memory: shareMemory(512 << 20, { slots: 1, threads: 0 }),
     inFlightMax: 100,
     clock: systemClock,
     onEvent: () => {},
@@ -172,7 +173,7 @@ describe('custom-rules.json', () => {
         features: undefined,
         fresh: false,
         cardKey: 'key',
-        cacheMb: 16,
+        memory: shareMemory(512 << 20, { slots: 1, threads: 0 }),
         epochRecords: undefined,
       },
       { clock: systemClock, progress: { update: () => {}, finish: () => {} }, signal: never, warn: () => {} },

@@ -65,7 +65,8 @@ export const errorTable = {
   DUPLICATE_STATE: entry('user', 'never', 'give every state of a step a name of its own'),
   STATE_KEY_TOO_LONG: entry('data', 'never', 'keep keys and sub-keys of state within 65,535 bytes'),
   UNKNOWN_STEP: entry('user', 'never', 'name one of the steps listed; weir describe shows the topology'),
-  TIMER_LIMIT: entry('user', 'never', 'register fewer timers a key'),
+  TIMER_LIMIT: entry('user', 'never', 'register fewer timers'),
+  STATE_LIMIT: entry('user', 'never', 'keep fewer entries, give them a shorter ttl, or declare a larger entriesMax'),
   STATE_FORMAT: entry('user', 'never', 'use the Weir version that wrote this directory, or a newer one'),
   HOP_CORRUPT: entry('external', 'never', 'restore the topic; Weir cannot tell which record is missing'),
   JOURNAL_CORRUPT: entry(

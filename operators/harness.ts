@@ -12,7 +12,15 @@ import {
   type EventTimeMs,
   eventTime,
 } from '../kernel/index.js'
-import type { Description, PagedCodec, PagedObject, PageSource, StateFactory, Timers } from '../state/index.js'
+import {
+  type Description,
+  JsonView,
+  type PagedCodec,
+  type PagedObject,
+  type PageSource,
+  type StateFactory,
+  type Timers,
+} from '../state/index.js'
 import type { OperatorSpec, Row, StepRuntime } from './contract.js'
 
 export interface HarnessOptions {
@@ -142,6 +150,7 @@ export class Harness {
       state,
       timers,
       featureColumn: name => this.#features.indexOf(name),
+      columns: row => row.features,
       count: (name, by = 1) => void this.counters.set(name, (this.counters.get(name) ?? 0) + by),
       derive: unused,
       blank: unused,
@@ -164,7 +173,11 @@ export class Harness {
       assert(ids.length <= pagesMax, `${ids.length} pages of at most ${pagesMax}`)
       return ids.map(id => new ByteReader(defined(pages.get(id), `page ${id}`)))
     }
-    return await defined(this.#codec!.inspect, 'a description')(object, { max: pagesMax, read })
+    return await defined(this.#codec!.inspect, 'a description')(
+      object,
+      { max: pagesMax, read },
+      new JsonView({ showPii: true }),
+    )
   }
 
   get keys(): readonly string[] {

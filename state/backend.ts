@@ -32,6 +32,16 @@ export interface StateSnapshot {
   close(): Promise<void>
 }
 
+/** Bytes of memory that a backend has taken outside of V8, by what for. */
+export interface BackendMemory {
+  /** Blocks that were read. */
+  readonly block_cache: number
+  /** What was written and is in no file yet. */
+  readonly write_buffers: number
+  /** Indexes and filters of open files. */
+  readonly tables: number
+}
+
 export interface StateBackend {
   /** Values in the order of the keys; undefined where there is none. */
   getMany(keys: readonly Buffer[]): Promise<(Buffer | undefined)[]>
@@ -46,5 +56,7 @@ export interface StateBackend {
   write(batch: WriteBatch, options: { readonly sync: boolean }): Promise<void>
   /** Gives back the space of what was deleted in a range. Absent where it takes none. */
   compact?(gte: Buffer, lt: Buffer): Promise<void>
+  /** What it takes now; absent where all is on V8's heap. */
+  memory?(): BackendMemory
   close(): Promise<void>
 }

@@ -18,6 +18,8 @@ export class Meter {
   cacheBytes = 0
   /** What cannot be evicted before it is serialised and written. */
   dirtyBytes = 0
+  /** Timers, which are never evicted. */
+  timerBytes = 0
 }
 
 /** What one handle keeps of one key. */
@@ -76,6 +78,7 @@ export interface StoreCore {
   readonly namespace: Uint8Array
   readonly keyGroups: number
   readonly timersPerKeyMax: number
+  readonly timersPerStepMax: number
   readonly meter: Meter
   /** Scratch for keys; what it returns lives until the next use, so never across an await. */
   readonly keys: KeyWriter

@@ -53,10 +53,14 @@ export interface DueEntry {
 export class ExpiryIndex {
   readonly #core: StoreCore
   #from: Buffer | undefined
+  /** The first day that may have entries: deleted ones cost a range until the backend has compacted them. */
+  #firstDay = 0
   /** Index keys to delete with the next batch … */
   readonly deletes: Buffer[] = []
   /** … and, after them, to put. */
   readonly puts: Buffer[] = []
+  /** The first of their days: nobody meets them before that batch is in the backend. */
+  firstPut = Number.POSITIVE_INFINITY
 
   constructor(core: StoreCore) {
     this.#core = core
@@ -66,10 +70,12 @@ export class ExpiryIndex {
   async next(limit: number): Promise<readonly DueEntry[]> {
     const { namespace, backend, expiryClock } = this.#core
     if (expiryClock < dayMs) return []
-    const lt = dayPrefix(namespace, expiryDay(expiryClock))
-    const gte = this.#from ?? dayPrefix(namespace, 0)
+    const today = expiryDay(expiryClock)
+    const lt = dayPrefix(namespace, today)
+    const gte = this.#from ?? dayPrefix(namespace, Math.min(this.#firstDay, today))
     if (gte.compare(lt) >= 0) return []
     const found = await backend.range({ gte, lt, limit })
+    if (found.length < limit) this.#firstDay = Math.max(this.#firstDay, today)
     this.#from = found.length < limit ? lt : Buffer.concat([found[found.length - 1]!.key, Buffer.of(0)])
     return found.map(({ key }) => {
       const at = parseKey(key, namespace.length + 5)
@@ -84,17 +90,24 @@ export class ExpiryIndex {
   move(entry: DueEntry, expiresAt: number): void {
     const { step, group, key, rest } = entry.at
     this.deletes.push(entry.indexKey)
-    this.puts.push(expiryKey(this.#core.namespace, expiryDay(expiresAt), step, group, key, rest))
+    const day = expiryDay(expiresAt)
+    this.firstPut = Math.min(this.firstPut, day)
+    this.puts.push(expiryKey(this.#core.namespace, day, step, group, key, rest))
   }
 
   /** The batch has the changes. */
   serialised(): void {
     this.deletes.length = 0
     this.puts.length = 0
+    this.firstPut = Number.POSITIVE_INFINITY
   }
 
-  /** The backend has the batch (or a discard has dropped it): entries armed meanwhile for days that had passed are met. */
-  rewind(): void {
+  /**
+   * The backend has the batch: entries armed or moved in it for days that have passed by now are met.
+   * @param armedDay the first day that it has new entries for
+   */
+  rewind(armedDay: number): void {
     this.#from = undefined
+    this.#firstDay = Math.min(this.#firstDay, armedDay)
   }
 }

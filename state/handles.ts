@@ -8,8 +8,8 @@
  * 2. A read that is not in memory throws `StateMiss`. The engine undoes what this call set, loads the entry and calls
  *    the operator again with the same record. Never catch it.
  */
-import type { ByteReader, ByteWriter, EventTimeMs } from '../kernel/index.js'
-import type { Json } from './inspect.js'
+import type { ByteReader, ByteWriter, DurationMs, EventTimeMs } from '../kernel/index.js'
+import type { Json, JsonView } from './inspect.js'
 
 /** Turns a value into bytes and back; equal values must give equal bytes. `version` is part of the fingerprint. */
 export interface StateCodec<V> {
@@ -91,14 +91,16 @@ export interface PagedCodec<O extends PagedObject> {
   load(root: ByteReader, pages: PageSource): O
   /**
    * What a person wants to know of an object. Called between epochs; it changes nothing, not even what is in memory, and
-   * does not read through the object's own PageSource.
+   * does not read through the object's own PageSource. What a user's codec gives goes through `view`, which masks it.
    */
-  inspect?(object: O, pages: StoredPages): Description | Promise<Description>
+  inspect?(object: O, pages: StoredPages, view: JsonView): Description | Promise<Description>
 }
 
 /** Of a paged object, in words that anybody may read: plain JSON without ids or texts of records. */
 export interface Description {
   readonly value: Json
+  /** False: it is there only to say that there is nothing. */
+  readonly present?: boolean
   /** Not all pages that it should rest on were read. */
   readonly truncated?: boolean
 }
@@ -118,10 +120,29 @@ export interface PagedState<O extends PagedObject> {
   touch(): void
 }
 
+export interface ValueOptions {
+  /**
+   * The value is gone so long after it was set, by the expiry clock (event time, bounded by the log's own time). Without it
+   * the value stays until it is cleared.
+   */
+  readonly ttl?: DurationMs
+}
+
+/**
+ * Either makes it a map in one piece, which is read and written as a whole. Without options its entries lie apart, may be
+ * as many as the disk holds, and stay until they are deleted.
+ */
+export interface MapOptions {
+  /** Of each entry, as `ValueOptions.ttl`. */
+  readonly ttl?: DurationMs
+  /** Of one key, ended ones apart; default 1,000. One more is STATE_LIMIT, and the record a dead letter. */
+  readonly entriesMax?: number
+}
+
 /** How an operator declares its state; one namespace per step. */
 export interface StateFactory {
-  value<V>(name: string, codec: StateCodec<V>): ValueState<V>
-  map<V>(name: string, codec: StateCodec<V>): MapState<V>
+  value<V>(name: string, codec: StateCodec<V>, options?: ValueOptions): ValueState<V>
+  map<V>(name: string, codec: StateCodec<V>, options?: MapOptions): MapState<V>
   paged<O extends PagedObject>(name: string, codec: PagedCodec<O>): PagedState<O>
 }
 

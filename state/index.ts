@@ -1,6 +1,7 @@
-export type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from './backend.js'
+export type { BackendMemory, RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from './backend.js'
 export { MemoryDisk } from './backends/memory.js'
-export { keepRocksDb, openRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
+export { openRocksDb } from './backends/open.js'
+export { keepRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
 export { Catalogue, type Retention, type Stored, slotsIn, type Unusable } from './checkpoint/catalogue.js'
 export {
   type CheckpointEvent,
@@ -29,6 +30,7 @@ export { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordO
 export type { KeyEntry as ResidentKey } from './entry.js'
 export type {
   Description,
+  MapOptions,
   MapState,
   PagedCodec,
   PagedObject,
@@ -39,6 +41,7 @@ export type {
   StateFactory,
   StoredPages,
   Timers,
+  ValueOptions,
   ValueState,
 } from './handles.js'
 export {
@@ -46,6 +49,7 @@ export {
   type InspectOptions,
   isoTime,
   type Json,
+  JsonView,
   type KeyInspection,
   unknownStep,
 } from './inspect.js'
@@ -90,5 +94,5 @@ export {
   writeSavepointPart,
 } from './savepoint/write.js'
 export type { StepState } from './step.js'
-export { type PendingWrite, StateStore, type StateStoreOptions } from './store.js'
+export { type PendingWrite, StateStore, type StateStoreOptions, type StoreMemory } from './store.js'
 export type { DueTimer } from './timers.js'

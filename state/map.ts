@@ -192,6 +192,15 @@ class MapCell<V> implements Cell, Undoable {
     this.#measure()
   }
 
+  /** What a busy key has touched must not gather in memory: the backend has it. */
+  trim(): void {
+    if (this.#entry.pending || !this.#stored) return
+    for (const subKey of this.#known.keys()) if (!this.#changed.has(subKey)) this.#known.delete(subKey)
+    this.#complete = false
+    this.#sorted = undefined
+    this.#measure()
+  }
+
   async inspect(view: JsonView): Promise<CellInspection> {
     const entries = await this.#firstEntries(entriesShownMax + 1)
     if (entries.length === 0) return { present: false, value: null, truncated: false }

@@ -10,7 +10,7 @@ import { assert, ByteReader, type ByteWriter, defined, WeirError } from '../kern
 import { type Cell, currentEntry, type HandleCore, type KeyEntry, resize, type StepScope } from './entry.js'
 import { expiryDay } from './expiry.js'
 import type { PagedCodec, PagedObject, PagedState, PageSource, PageWriter } from './handles.js'
-import { type CellInspection, isoTime, pagesReadMax } from './inspect.js'
+import { type CellInspection, isoTime, type JsonView, pagesReadMax } from './inspect.js'
 import { lengthPrefixed } from './keys.js'
 import type { EntrySink } from './serialise.js'
 
@@ -25,14 +25,15 @@ const touchedFlag = 2
 export const pagedHeadBytes = (root: Buffer): number => (((root[0] ?? 0) & touchedFlag) === 0 ? 1 : 9)
 
 export class PagedHandle<O extends PagedObject> implements PagedState<O>, HandleCore {
-  readonly kind = 'paged'
+  readonly kind: HandleCore['kind']
   readonly name: string
   readonly suffix: Buffer
   readonly scope: StepScope
   readonly codec: PagedCodec<O>
   readonly #index: number
 
-  constructor(scope: StepScope, index: number, name: string, codec: PagedCodec<O>) {
+  constructor(scope: StepScope, index: number, name: string, codec: PagedCodec<O>, kind: HandleCore['kind'] = 'paged') {
+    this.kind = kind
     this.name = name
     this.suffix = lengthPrefixed(name)
     this.scope = scope
@@ -143,24 +144,22 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
     })
   }
 
-  async inspect(): Promise<CellInspection> {
+  async inspect(view: JsonView): Promise<CellInspection> {
     const { object } = this
     // One that was only asked for is not there yet; nor is one whose pages go with the next save.
     const kept = this.dirty || (this.#stored && this.#purge === undefined)
     if (object === undefined || !kept || this.expired()) return { present: false, value: null, truncated: false }
-    const described = await this.#handle.codec.inspect?.(object, {
-      max: pagesReadMax,
-      read: async ids => {
-        assert(ids.length <= pagesReadMax, `${ids.length} pages of at most ${pagesReadMax}`)
-        const pending = this.#handle.scope.core.pendingPages.get(this)
-        const stored = await this.#readPages(ids.filter(id => !pending?.has(id)))
-        let next = 0
-        return ids.map(id => new ByteReader(pending?.get(id) ?? stored[next++]!))
-      },
-    })
+    const read = async (ids: readonly string[]): Promise<ByteReader[]> => {
+      assert(ids.length <= pagesReadMax, `${ids.length} pages of at most ${pagesReadMax}`)
+      const pending = this.#handle.scope.core.pendingPages.get(this)
+      const stored = await this.#readPages(ids.filter(id => !pending?.has(id)))
+      let next = 0
+      return ids.map(id => new ByteReader(pending?.get(id) ?? stored[next++]!))
+    }
+    const described = await this.#handle.codec.inspect?.(object, { max: pagesReadMax, read }, view)
     const deadline = this.deadline()
     return {
-      present: true,
+      present: described?.present ?? true,
       value: described?.value ?? null,
       truncated: described?.truncated ?? false,
       ...(Number.isFinite(deadline) && { expires_at: isoTime(deadline) }),
@@ -238,7 +237,7 @@ export class PagedCell<O extends PagedObject> implements Cell, PageSource {
       this.#stored = false
       return
     }
-    if (object.expiresAt !== undefined && !this.armed) {
+    if (!this.armed && this.deadline() !== Number.POSITIVE_INFINITY) {
       sink.armExpiry(expiryDay(this.deadline()), suffix)
       this.armed = true
     }

@@ -16,6 +16,8 @@ export class EntrySink {
   readonly #keys: KeyWriter
   readonly #scratch = new ByteWriter(4_096)
   readonly #onceWritten: (() => void)[] = []
+  /** The first day of which an object was put into the expiry index. */
+  armedDay = Number.POSITIVE_INFINITY
   #step = ''
   #entry: KeyEntry | undefined
 
@@ -73,6 +75,7 @@ export class EntrySink {
 
   armExpiry(day: number, handle: Buffer): void {
     const { key, group } = this.#entry!
+    this.armedDay = Math.min(this.armedDay, day)
     this.put(expiryKey(this.#core.namespace, day, this.#step, group, key, handle), Buffer.alloc(0))
   }
 

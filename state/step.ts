@@ -9,7 +9,18 @@
  */
 import { assert, WeirError } from '../kernel/index.js'
 import { byGroup, type Cell, type HandleCore, KeyEntry, type StepScope, type StoreCore } from './entry.js'
-import type { MapState, PagedCodec, PagedObject, PagedState, StateCodec, StateFactory, ValueState } from './handles.js'
+import { BoundedMap, ExpiringValue, heldMapCodec, heldValueCodec } from './expiring.js'
+import type {
+  MapOptions,
+  MapState,
+  PagedCodec,
+  PagedObject,
+  PagedState,
+  StateCodec,
+  StateFactory,
+  ValueOptions,
+  ValueState,
+} from './handles.js'
 import { type HandleInspection, isoTime, type JsonView, type KeyInspection } from './inspect.js'
 import { checkKeyLength, type KeyWriter, keyGroupOf, lengthPrefixed, space, stepPrefix } from './keys.js'
 import { MapHandle } from './map.js'
@@ -48,17 +59,27 @@ export class StepState implements StateFactory, StepScope {
     this.timers = new StepTimers(this, timers)
   }
 
-  value<V>(name: string, codec: StateCodec<V>): ValueState<V> {
+  value<V>(name: string, codec: StateCodec<V>, { ttl }: ValueOptions = {}): ValueState<V> {
+    if (ttl !== undefined) {
+      return new ExpiringValue(this, name, codec, this.#paging(name, heldValueCodec(codec, ttl), 'value'))
+    }
     return this.#declare(new ValueHandle(this, this.#handles.length, name, codec))
   }
 
-  map<V>(name: string, codec: StateCodec<V>): MapState<V> {
+  map<V>(name: string, codec: StateCodec<V>, options: MapOptions = {}): MapState<V> {
+    if (options.ttl !== undefined || options.entriesMax !== undefined) {
+      return new BoundedMap(this, name, codec, options, this.#paging(name, heldMapCodec(codec, options), 'map'))
+    }
     return this.#declare(new MapHandle(this, this.#handles.length, name, codec))
   }
 
   paged<O extends PagedObject>(name: string, codec: PagedCodec<O>): PagedState<O> {
+    return this.#paging(name, codec, 'paged')
+  }
+
+  #paging<O extends PagedObject>(name: string, codec: PagedCodec<O>, kind: HandleCore['kind']): PagedHandle<O> {
     this.#paged.push(this.#handles.length)
-    return this.#declare(new PagedHandle(this, this.#handles.length, name, codec))
+    return this.#declare(new PagedHandle(this, this.#handles.length, name, codec, kind))
   }
 
   #declare<H extends HandleCore>(handle: H): H {

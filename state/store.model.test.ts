@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { MemoryDisk } from './backends/memory.js'
-import { openRocksDb } from './backends/rocksdb.js'
+import { openRocksDb } from './backends/open.js'
 import { type ModelDisk, type ModelFigures, ModelRun } from './model/run.js'
 
 async function runSeeds(

@@ -12,7 +12,7 @@
  * One owner; no two calls at a time, but for prefetch and loadMissing, which may run while a write is under way.
  */
 import { assert, ByteWriter, WeirError } from '../kernel/index.js'
-import type { StateBackend, WriteBatch } from './backend.js'
+import type { BackendMemory, StateBackend, WriteBatch } from './backend.js'
 import { type DeltaSpool, RecordedBatch } from './checkpoint/spool.js'
 import { byGroup, type KeyEntry, Meter, type StoreCore } from './entry.js'
 import { EvictionHand } from './evict.js'
@@ -45,13 +45,21 @@ export interface StateStoreOptions {
   readonly keyGroups: number
   readonly cacheBytesMax?: number
   readonly timersPerKeyMax?: number
+  /** Of all keys of a step: timers are in memory, each 80 bytes and its key 150. */
+  readonly timersPerStepMax?: number
   /** Put before every key, so that several stores share one backend; none of them a prefix of another. */
   readonly namespace?: Uint8Array
   /** Keeps what is written for the next checkpoint. */
   readonly spool?: DeltaSpool
 }
 
-const defaults = { cacheBytesMax: 256 << 20, timersPerKeyMax: 1_024 }
+const defaults = { cacheBytesMax: 256 << 20, timersPerKeyMax: 1_024, timersPerStepMax: 500_000 }
+
+export interface StoreMemory extends Partial<BackendMemory> {
+  readonly state: number
+  readonly dirty: number
+  readonly timers: number
+}
 
 /** A serialised epoch boundary on its way to the backend. */
 export interface PendingWrite {
@@ -68,6 +76,7 @@ interface Pending extends PendingWrite {
   readonly entries: readonly KeyEntry[]
   readonly expiryClock: number
   readonly afterWrite: readonly (() => void)[]
+  readonly armedDay: number
 }
 
 export class StateStore {
@@ -86,14 +95,16 @@ export class StateStore {
   #chain = ''
   /** Of the last write-back (meta.ts). */
   #turn = 0
+  #isDamaged = false
 
   private constructor(options: StateStoreOptions) {
-    const { backend, keyGroups, cacheBytesMax, timersPerKeyMax } = { ...defaults, ...options }
+    const { backend, keyGroups, cacheBytesMax, timersPerKeyMax, timersPerStepMax } = { ...defaults, ...options }
     assert(keyGroups >= 1 && keyGroups <= 0xffff, `${keyGroups} key groups (usually at most ${keyGroupsMax})`)
     this.#core = {
       backend,
       keyGroups,
       timersPerKeyMax,
+      timersPerStepMax,
       namespace: options.namespace ?? new Uint8Array(0),
       meter: new Meter(),
       keys: new KeyWriter(),
@@ -114,6 +125,13 @@ export class StateStore {
     return store
   }
 
+  /** Once true when the store is empty because a write-back was missing in it, as after damage to RocksDB's log. */
+  takeDamage(): boolean {
+    const damaged = this.#isDamaged
+    this.#isDamaged = false
+    return damaged
+  }
+
   /** What the backend's content is the fold of; undefined for an empty store. */
   get reflects(): StatePosition | undefined {
     return this.#reflects
@@ -127,6 +145,12 @@ export class StateStore {
   /** The part of them that changed since the last serialise, and so cannot be evicted. */
   get dirtyBytes(): number {
     return this.#core.meter.dirtyBytes
+  }
+
+  /** Where its memory goes, estimated bytes: dirty state and timers are parts of `state`. */
+  get memory(): StoreMemory {
+    const { meter, backend } = this.#core
+    return { state: meter.cacheBytes, dirty: meter.dirtyBytes, timers: meter.timerBytes, ...backend.memory?.() }
   }
 
   /** Keys of all steps that changed since the last serialise. */
@@ -181,6 +205,7 @@ export class StateStore {
     const sink = new EntrySink(this.#core, recorded ?? batch)
     for (const key of this.#expiry.deletes) sink.deleteKey(key)
     for (const key of this.#expiry.puts) sink.put(key, Buffer.alloc(0))
+    sink.armedDay = this.#expiry.firstPut
     this.#expiry.serialised()
     const entries: KeyEntry[] = []
     for (const step of this.#steps.values()) {
@@ -200,9 +225,9 @@ export class StateStore {
     }
     this.#serialiseTimers(sink)
     this.#core.meter.dirtyBytes = 0
-    const { bytes, afterWrite } = sink
+    const { bytes, afterWrite, armedDay } = sink
     const { expiryClock } = this.#core
-    this.#pending = { batch, recorded, bytes, entries, afterWrite, expiryClock, operations: batch.operations }
+    this.#pending = { batch, recorded, bytes, entries, afterWrite, armedDay, expiryClock, operations: batch.operations }
     return this.#pending
   }
 
@@ -251,7 +276,7 @@ export class StateStore {
     this.#core.pendingPages.clear()
     this.#afterWrite = ours.afterWrite
     this.#pending = undefined
-    this.#expiry.rewind()
+    this.#expiry.rewind(ours.armedDay)
   }
 
   /** Evicts clean entries until the cache is within its bound, or nothing clean is left. @returns how many */
@@ -297,7 +322,9 @@ export class StateStore {
     await this.#writing?.catch(() => undefined)
     this.#forget()
     const { backend, namespace, keyGroups } = this.#core
-    const meta = await readMeta(backend, namespace)
+    const meta = await readMeta(backend, namespace, () => {
+      this.#isDamaged = true
+    })
     if (meta === undefined) {
       await this.#spool?.align(undefined)
       return await wipe(backend, namespace)
@@ -339,11 +366,12 @@ export class StateStore {
     this.#hand.restart()
     meter.cacheBytes = 0
     meter.dirtyBytes = 0
+    meter.timerBytes = 0
     pendingPages.clear()
     this.#pending = undefined
     this.#afterWrite = []
     this.#expiry.serialised()
-    this.#expiry.rewind()
+    this.#expiry.rewind(0)
     this.#core.expiryClock = Number.NEGATIVE_INFINITY
     this.#core.generation++
     this.#reflects = undefined

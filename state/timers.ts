@@ -1,7 +1,7 @@
 /**
  * Event-time timers of a step.
  *
- * Invariants: 1. at most one timer a (key, time); at most `timersPerKeyMax` a key (I6); 2. they fire in the order of
+ * Invariants: 1. at most one timer a (key, time); at most `timersPerKeyMax` a key and `timersPerStepMax` in all (I6); 2. they fire in the order of
  * (time, key bytes) (I3); 3. a timer that was set is gone only when cancelled, or when `fired` says that its call ended
  * well: a call that missed state finds it still there; 4. every list is in memory while it has timers (about 150 bytes a
  * key and 80 a timer, part of the cache's sum), stored as one entry a key.
@@ -47,6 +47,11 @@ export class TimerTable implements Undoable {
     this.#meter = meter
   }
 
+  /** Timers of all keys. */
+  get size(): number {
+    return this.#live
+  }
+
   has(key: string, at: number): boolean {
     const list = this.#lists.get(key)
     if (list === undefined) return false
@@ -67,7 +72,7 @@ export class TimerTable implements Undoable {
     if (list === undefined) {
       list = new TimerList(key, group, [])
       this.#lists.set(key, list)
-      this.#meter.cacheBytes += listBytes
+      this.#measure(listBytes)
     }
     list.times.splice(position(list.times, at), 0, at)
     this.#count(1)
@@ -110,7 +115,7 @@ export class TimerTable implements Undoable {
       save(list.key, list.group, list.times)
       if (list.times.length === 0) {
         this.#lists.delete(list.key)
-        this.#meter.cacheBytes -= listBytes
+        this.#measure(-listBytes)
       }
     }
     this.#dirty.length = 0
@@ -119,14 +124,19 @@ export class TimerTable implements Undoable {
   /** From the backend, before anything else. */
   load(key: string, group: number, times: number[]): void {
     this.#lists.set(key, new TimerList(key, group, times))
-    this.#meter.cacheBytes += listBytes
+    this.#measure(listBytes)
     this.#count(times.length)
     for (const at of times) this.#heap.push(at, key)
   }
 
   #count(by: number): void {
     this.#live += by
-    this.#meter.cacheBytes += by * timerBytes
+    this.#measure(by * timerBytes)
+  }
+
+  #measure(by: number): void {
+    this.#meter.cacheBytes += by
+    this.#meter.timerBytes += by
   }
 
   #changed(list: TimerList): void {
@@ -188,7 +198,10 @@ export class StepTimers implements Timers {
     assert(Number.isSafeInteger(at), `a timer at ${at}: whole milliseconds`)
     const { key, group } = currentEntry(this.#scope)
     if (this.#table.has(key, at)) return
-    const { timersPerKeyMax } = this.#scope.core
+    const { timersPerKeyMax, timersPerStepMax } = this.#scope.core
+    if (this.#table.size >= timersPerStepMax) {
+      throw new WeirError('TIMER_LIMIT', `step '${this.#scope.name}' has ${timersPerStepMax} timers`)
+    }
     if (this.#table.countOf(key) >= timersPerKeyMax) {
       throw new WeirError('TIMER_LIMIT', `step '${this.#scope.name}' has ${timersPerKeyMax} timers for key '${key}'`)
     }

@@ -73,6 +73,10 @@ export function process<In, Out, S>(spec: ProcessSpec<In, Out, S>): OperatorSpec
   }
 }
 
-/** Names and codecs of the state that a step declares: another codec is another topology. */
+/** Names, codecs and ends of the state that a step declares: another one is another topology. */
 const namesOf = (declare: (factory: StateFactory) => unknown): readonly string[] =>
-  declaredState(declare).map(({ kind, name, codec }) => `${kind} ${name} ${codec.name}@${codec.version}`)
+  declaredState(declare).map(({ kind, name, codec, ttl_ms, entries_max }) => {
+    const ttl = ttl_ms === undefined ? '' : ` ttl ${ttl_ms}`
+    const most = entries_max === undefined ? '' : ` at most ${entries_max}`
+    return `${kind} ${name} ${codec.name}@${codec.version}${ttl}${most}`
+  })

@@ -1,7 +1,8 @@
 import { createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock } from '../../kernel/index.js'
-import { numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { bytesOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
 import { type KafkaEdgeEvent, registerEdgeMetrics, StartingEdge } from '../edge/index.js'
+import { viewShare } from '../memory/index.js'
 import { kafkaAccess, registryAccess } from '../worker/index.js'
 import { edgeOf } from './edge-of.js'
 import { configOf, kafkaFlags, kafkaHelp } from './settings.js'
@@ -41,6 +42,7 @@ export const edgeVerb: Verb = {
       registry,
       dataDir: textOf(config, 'data_dir'),
       replyPartition: asked === undefined ? undefined : Number(asked),
+      memory: viewShare(bytesOf(config, 'memory.budget')),
       inFlightMax: numberOf(config, 'http.in_flight_max'),
       clock: systemClock,
       onEvent: event => logEvent(logger, event),

@@ -1,4 +1,5 @@
 import { systemClock, WeirError } from '../../kernel/index.js'
+import { parseBytes, shareMemory } from '../memory/index.js'
 import { createProgress, type ReplayArguments, type ReplaySummary, replay } from '../replay/index.js'
 import { oneOf, parseFlags, required, text, type Verb, wholeNumber } from './verb.js'
 
@@ -14,7 +15,7 @@ Runs the fraud topology over a file of transactions and writes one decision for 
   --model FILE|none   a model.onnx with its model.json beside it; default the bundled one
   --rules FILE        a rule set; default the bundled one
   --features FILE     a feature set; default the bundled one
-  --cache-mb N        bound of the state cache, default 80
+  --memory-budget N   what its memory stays below, such as 512m or 2g; default 768m
   --epoch-records N   records in an epoch, at most (1 to 16,384); changes no byte, only how much an interrupted replay repeats
   --fresh             start over instead of resuming an unfinished replay
   --json              the summary as JSON
@@ -27,7 +28,7 @@ example:
   npx --no-install weir replay --format handbook --input transactions.csv.gz --output decisions.ndjson
 `
 
-const cacheMbDefault = 80
+const memoryBudgetDefault = '768m'
 
 export const replayVerb: Verb = {
   name: 'replay',
@@ -42,7 +43,7 @@ export const replayVerb: Verb = {
       model: { type: 'string' },
       rules: { type: 'string' },
       features: { type: 'string' },
-      'cache-mb': { type: 'string' },
+      'memory-budget': { type: 'string' },
       'epoch-records': { type: 'string' },
       fresh: { type: 'boolean' },
       json: { type: 'boolean' },
@@ -58,7 +59,7 @@ export const replayVerb: Verb = {
       model: text(values, 'model'),
       rules: text(values, 'rules'),
       features: text(values, 'features'),
-      cacheMb: wholeNumber(values, 'cache-mb', { min: 1, max: 1 << 20, fallback: cacheMbDefault }),
+      memory: shareMemory(budgetOf(text(values, 'memory-budget') ?? memoryBudgetDefault), { slots: 1, threads: 0 }),
       epochRecords:
         values['epoch-records'] === undefined
           ? undefined
@@ -81,6 +82,13 @@ export const replayVerb: Verb = {
     io.out(values.json === true ? `${JSON.stringify(outcome.summary)}\n` : inWords(outcome.summary))
     return 0
   },
+}
+
+/** @throws WeirError USAGE */
+function budgetOf(text: string): number {
+  const bytes = parseBytes(text)
+  if (bytes === undefined) throw new WeirError('USAGE', `--memory-budget is '${text}', not a size such as 512m or 2g`)
+  return bytes
 }
 
 /** Of this process since it began; the phases cover the epochs. */

@@ -1,5 +1,5 @@
 import { systemClock, WeirError } from '../../kernel/index.js'
-import { numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { bytesOf, optionalTextOf, textOf } from '../config/index.js'
 import { kafkaAccess, type RescaleProgress, registryAccess, rescale } from '../worker/index.js'
 import { checkpointHelp, configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { parseFlags, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
@@ -20,7 +20,7 @@ a savepoint of the checkpoint store, and the new plan begins from it. Killed any
   --rename OLD=NEW    moves the state of a step that has another name now; may be repeated
   --data-dir DIR      below it lies what is needed while it runs; default .weir (WEIR_DATA_DIR)
   --app NAME          name of the deployment (WEIR_APP)
-  --model, --rules, --features, --cache-mb, --card-key   as for weir worker
+  --model, --rules, --features, --memory-budget, --card-key   as for weir worker
   --json              the result as JSON; progress goes to standard error
 ${checkpointHelp}
 ${kafkaHelp}
@@ -73,7 +73,7 @@ export const rescaleVerb: Verb = {
       rules: optionalTextOf(config, 'rules'),
       features: optionalTextOf(config, 'features'),
       cardKey: textOf(config, 'card_key'),
-      cacheMb: numberOf(config, 'cache_mb'),
+      memoryBudgetBytes: bytesOf(config, 'memory.budget'),
       checkpoints: checkpointsOf(config),
       clock: systemClock,
       slots,

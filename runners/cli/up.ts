@@ -1,6 +1,8 @@
 import { createLogger, type Logger } from '../../edge/index.js'
 import { systemClock } from '../../kernel/index.js'
-import { type Config, durationOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { bytesOf, type Config, durationOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { shareMemory } from '../memory/index.js'
+import { registerMemoryMetrics } from '../memory-metrics/index.js'
 import { EmbeddedEngine, type EngineEvent, playTraffic, type RetentionTimes } from '../up/index.js'
 import { edgeOf } from './edge-of.js'
 import { configOf, settingFlags, settingHelp } from './settings.js'
@@ -38,7 +40,7 @@ export const upVerb: Verb = {
       rules: optionalTextOf(config, 'rules'),
       features: optionalTextOf(config, 'features'),
       cardKey: textOf(config, 'card_key'),
-      cacheMb: numberOf(config, 'cache_mb'),
+      memory: shareMemory(bytesOf(config, 'memory.budget'), { slots: 1, threads: 0 }),
       inFlightMax: numberOf(config, 'http.in_flight_max'),
       writeBackRecords: numberOf(config, 'write_back_records'),
       retention: retentionOf(config),
@@ -47,6 +49,10 @@ export const upVerb: Verb = {
     })
     try {
       const edge = await edgeOf(engine, config, logger, queueMsMax)
+      registerMemoryMetrics(edge.registry, () => ({
+        slots: [{ slot: 0, memory: engine.memory }],
+        budgetBytes: bytesOf(config, 'memory.budget'),
+      }))
       const { url } = await edge.listen()
       io.out(greeting(url, textOf(config, 'data_dir')))
       const playing = traffic > 0 ? playTraffic(engine.producer, traffic, systemClock, io.signal) : Promise.resolve()

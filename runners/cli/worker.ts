@@ -1,6 +1,6 @@
 import { createLogger, type Logger } from '../../edge/index.js'
 import { assertNever, systemClock, WeirError } from '../../kernel/index.js'
-import { type Config, durationOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
+import { bytesOf, type Config, durationOf, numberOf, optionalTextOf, textOf } from '../config/index.js'
 import { loadSealKeys } from '../encryption/index.js'
 import {
   type CheckpointJob,
@@ -24,7 +24,7 @@ for each process; its loss loses nothing. While Kafka or the schema registry doe
   --data-dir DIR      where state lies; default .weir (WEIR_DATA_DIR)
   --port N            also serves /healthz, /readyz, /metrics and the state of keys there; without it no port is opened
   --app NAME          name of the deployment (WEIR_APP)
-  --model, --rules, --features, --cache-mb, --card-key   as for weir up
+  --model, --rules, --features, --memory-budget, --card-key   as for weir up
 ${checkpointHelp}
 ${kafkaHelp}
 
@@ -55,7 +55,7 @@ export const workerVerb: Verb = {
       rules: optionalTextOf(config, 'rules'),
       features: optionalTextOf(config, 'features'),
       cardKey: textOf(config, 'card_key'),
-      cacheMb: numberOf(config, 'cache_mb'),
+      memoryBudgetBytes: bytesOf(config, 'memory.budget'),
       checkpoints: checkpointsOf(config),
       standbys: numberOf(config, 'standbys'),
       threads,
@@ -68,6 +68,7 @@ export const workerVerb: Verb = {
           host: textOf(config, 'http.host'),
           port: numberOf(config, 'http.port'),
           clock: systemClock,
+          memoryBudgetBytes: bytesOf(config, 'memory.budget'),
         })
       : undefined
     if (health !== undefined) logger.info({ url: health.url }, 'health and metrics')

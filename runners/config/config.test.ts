@@ -64,9 +64,10 @@ describe('configuration', () => {
   it('refuses values of another type or range, naming the place', () => {
     refused({ file: file('http:\n  port: high\n') }, /http\.port is "high", not a whole number from 0 to 65535/)
     refused({ env: { WEIR_HTTP_PORT: '65536' } }, /WEIR_HTTP_PORT is "65536"/)
-    refused({ flags: { 'cache-mb': '0' } }, /--cache-mb is "0"/)
+    refused({ flags: { 'write-back-records': '0' } }, /--write-back-records is "0"/)
+    refused({ flags: { 'memory-budget': '512' } }, /--memory-budget is "512", not a size such as 512m or 2g/)
     refused({ flags: { port: '1e3' } }, /--port is "1e3"/)
-    refused({ file: file('cache_mb: 1.5\n') }, /cache_mb is 1\.5/)
+    refused({ file: file('write_back_records: 1.5\n') }, /write_back_records is 1\.5/)
     refused({ file: file('app: 12\n') }, /app is not text/)
     refused({ file: file('app: ~\n') }, /app is not text/)
   })

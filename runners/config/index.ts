@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { type DurationMs, days, hours, messageOf, millis, minutes, seconds, WeirError } from '../../kernel/index.js'
+import { parseBytes } from '../memory/index.js'
 import { kafkaSettings } from './kafka.js'
 import type { Setting } from './setting.js'
 
@@ -79,14 +80,12 @@ export const settings = [
     about: 'a feature set; default the bundled one',
   },
   {
-    key: 'cache_mb',
-    env: 'WEIR_CACHE_MB',
-    flag: 'cache-mb',
-    kind: 'number',
-    fallback: 256,
-    min: 1,
-    max: 1_048_576,
-    about: 'bound of the state cache',
+    key: 'memory.budget',
+    env: 'WEIR_MEMORY_BUDGET',
+    flag: 'memory-budget',
+    kind: 'bytes',
+    fallback: '1g',
+    about: 'what the memory of the process stays below; divided among its parts',
   },
   {
     key: 'write_back_records',
@@ -275,6 +274,11 @@ export function durationOf(config: Config, key: SettingKey): DurationMs {
   return parseDuration(textOf(config, key)) ?? millis(Number.NaN)
 }
 
+/** Of a setting of kind 'bytes'. */
+export function bytesOf(config: Config, key: SettingKey): number {
+  return parseBytes(textOf(config, key)) ?? Number.NaN
+}
+
 const units: Readonly<Record<string, (n: number) => DurationMs>> = {
   ms: millis,
   s: seconds,
@@ -320,6 +324,10 @@ function checked(setting: Setting, raw: unknown, where: string): string | number
   if (setting.kind === 'duration') {
     if (typeof raw === 'string' && parseDuration(raw) !== undefined) return raw
     throw new WeirError('USAGE', `${where} is ${JSON.stringify(raw)}, not a duration such as 90s, 12h, 7d or forever`)
+  }
+  if (setting.kind === 'bytes') {
+    if (typeof raw === 'string' && parseBytes(raw) !== undefined) return raw
+    throw new WeirError('USAGE', `${where} is ${JSON.stringify(raw)}, not a size such as 512m or 2g`)
   }
   const number = typeof raw === 'number' ? raw : typeof raw === 'string' && /^\d+$/.test(raw) ? Number(raw) : Number.NaN
   const { min = 0, max = Number.MAX_SAFE_INTEGER } = setting

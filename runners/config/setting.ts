@@ -4,8 +4,8 @@ export interface Setting {
   readonly key: string
   readonly env: string
   readonly flag: string
-  /** A duration is a whole number with its unit, ms, s, m, h or d; or `forever`. */
-  readonly kind: 'text' | 'number' | 'duration'
+  /** A duration is a whole number with its unit, ms, s, m, h or d; or `forever`. Bytes are a whole number with m or g. */
+  readonly kind: 'text' | 'number' | 'duration' | 'bytes'
   readonly fallback: string | number | undefined
   readonly min?: number
   readonly max?: number

@@ -17,6 +17,7 @@ import { KafkaLog } from '../../log/kafka/index.js'
 import type { Transaction } from '../../schemas/avro/index.js'
 import { openRocksDb, type StateBackend } from '../../state/index.js'
 import { makeFolders } from '../folders/index.js'
+import type { BackendShare } from '../memory/index.js'
 import { encodeReplyTo, type Outcome, repliesTopic } from '../replies/index.js'
 import { type Found, followTopic, type RecordOutcome, Waiters } from '../serving/index.js'
 import { journalTopicOf, replyToHeader } from '../slot/index.js'
@@ -38,6 +39,7 @@ export interface KafkaEdgeOptions {
   readonly registry: Omit<RegistryAccess, 'decisionSchema'> | undefined
   /** Where the decision view lies. */
   readonly dataDir: string
+  readonly memory: BackendShare
   /** Of `decisions.replies`; undefined: any. */
   readonly replyPartition: number | undefined
   readonly inFlightMax: number
@@ -338,8 +340,8 @@ function choosePartition(wanted: number | undefined, partitions: number): number
 }
 
 /** One directory for each deployment: a view of other topics is not taken for this one's. */
-async function openView({ dataDir, kafka, app }: KafkaEdgeOptions): Promise<StateBackend> {
+async function openView({ dataDir, kafka, app, memory }: KafkaEdgeOptions): Promise<StateBackend> {
   const directory = join(dataDir, `view-${encodeURIComponent(`${kafka.prefix ?? ''}${app}`)}`)
   makeFolders(directory)
-  return await openRocksDb(directory)
+  return await openRocksDb(directory, memory)
 }

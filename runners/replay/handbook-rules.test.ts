@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { type DecisionLine, type Result, replayContent } from './testing/run.js'
+import { type DecisionLine, defaultMemory, type Result, replayContent } from './testing/run.js'
 
 const header = 'transaction_id,tx_datetime,customer_id,terminal_id,tx_amount,tx_fraud'
 
@@ -234,7 +234,7 @@ describe('two replays', () => {
     for (const options of [
       {},
       { epochRecords: 1_999 },
-      { epochRecords: 7, cacheMb: 1 },
+      { epochRecords: 7, memory: { ...defaultMemory, cacheBytesMax: 1 << 20, dirtyBytesMax: 1 << 19 } },
       { partitions: 3, epochRecords: 100 },
     ]) {
       const again = await replayContent(content, { model: undefined, ...options })

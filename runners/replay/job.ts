@@ -7,6 +7,7 @@ import { createReadStream, statSync } from 'node:fs'
 import type { Policy, RuleSet } from '../../fraud/index.js'
 import { messageOf, sha256Hex, WeirError } from '../../kernel/index.js'
 import type { ModelContract } from '../../scoring/index.js'
+import type { MemoryShare } from '../memory/index.js'
 import { fileKind } from './files.js'
 
 export interface ReplayArguments {
@@ -22,7 +23,7 @@ export interface ReplayArguments {
   readonly fresh: boolean
   /** Key of the tokens that stand for card numbers. */
   readonly cardKey: string
-  readonly cacheMb: number
+  readonly memory: MemoryShare
   /** Records in an epoch, at most; undefined: the slot's own bound. Changes no byte. */
   readonly epochRecords: number | undefined
 }

@@ -18,15 +18,15 @@ import {
 import { assertNever, type Clock, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
 import { FileLog, type FileLogOptions, readHeader } from '../../log/file/index.js'
 import type { Model } from '../../scoring/index.js'
-import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
+import { keyGroupsFor, openRocksDb, type RocksDbOptions, type StateBackend, StateStore } from '../../state/index.js'
 import { compile, type Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
+import { HeapWatch } from '../memory/index.js'
 import { loadModel } from '../models/index.js'
 import { firstLink, journalTopicOf, Slot, type SlotEvent, type SlotLimits } from '../slot/index.js'
 import { fileDeadLetters } from './dead-letters.js'
 import { deadLetterPathOf, fileKind, workFolderOf } from './files.js'
 import { inputFormat } from './formats.js'
-import { HeapWatch } from './heap.js'
 import { checkSameJob, hashInput, jobIdentity, type ReplayArguments } from './job.js'
 import type { Progress } from './progress.js'
 
@@ -111,11 +111,11 @@ async function replayInto(
     if (first?.record.kind === 'genesis') checkSameJob(first.record.job, job)
     else rmSync(stateDirectory, { recursive: true, force: true })
     if (log.epochsGivenUp > 0) io.warn(`${log.epochsGivenUp} epochs are decided again: their output is not on disk`)
-    const backend = await openState(stateDirectory, io.warn)
+    const backend = await openState(stateDirectory, args.memory.backend, io.warn)
     let outcome: ReplayOutcome
     try {
       const keyGroups = keyGroupsFor(args.partitions)
-      const cacheBytesMax = args.cacheMb * (1 << 20)
+      const { cacheBytesMax } = args.memory
       const store = await StateStore.open({ backend, keyGroups, cacheBytesMax })
       const slot = new Slot({
         plan,
@@ -193,24 +193,28 @@ function removeEmptyFolder(directory: string): void {
 }
 
 /** State is a cache of the journal: what does not open is thrown away, and folded again from the input. */
-async function openState(directory: string, warn: (text: string) => void): Promise<StateBackend> {
+async function openState(
+  directory: string,
+  memory: RocksDbOptions,
+  warn: (text: string) => void,
+): Promise<StateBackend> {
   try {
-    return await openRocksDb(directory)
+    return await openRocksDb(directory, memory)
   } catch (error) {
     if (!isWeirError(error, 'BACKEND_FAILED')) throw error
     warn(`the state is damaged and is built again: ${messageOf(error.cause)}`)
     rmSync(directory, { recursive: true, force: true })
-    return await openRocksDb(directory)
+    return await openRocksDb(directory, memory)
   }
 }
 
 /**
- * What is dirty cannot be evicted. Three quarters of the cache may be: keys that come again and again (the published data's take 53 MB) are then written
+ * Three quarters of the cache may be dirty: keys that come again and again (the published data's take 53 MB) are then written
  * once in `recordsPerWriteBackMax` records, not each time that half of them have been touched. Short epochs are written back
  * as often as long ones, counted in epochs.
  */
-function limitsOf({ cacheMb, epochRecords }: ReplayArguments): Partial<SlotLimits> {
-  const limits = { dirtyBytesMax: cacheMb * (3 << 18), recordsPerWriteBackMax, epochRecordsMax: epochRecordsDefault }
+function limitsOf({ memory, epochRecords }: ReplayArguments): Partial<SlotLimits> {
+  const limits = { dirtyBytesMax: memory.dirtyBytesMax, recordsPerWriteBackMax, epochRecordsMax: epochRecordsDefault }
   if (epochRecords === undefined) return limits
   return { ...limits, epochRecordsMax: epochRecords, recordsPerWriteBackMax: epochRecords * epochsPerWriteBack }
 }
@@ -231,6 +235,8 @@ function inWords(event: SlotEvent): string {
   switch (event.kind) {
     case 'recovering':
       return `recovering: ${event.reason}`
+    case 'state-damaged':
+      return 'the state is damaged: it is built again from the journal'
     case 'replayed':
       return `resumed: ${event.records} records in ${event.epochs} epochs folded again`
     case 'excluded':

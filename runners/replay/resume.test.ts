@@ -145,7 +145,15 @@ describe('an unfinished replay', () => {
   it('goes on under another path of the input, another length of epochs, another cache', async () => {
     const renamed = freshPath('renamed.csv')
     cpSync(input, renamed)
-    const ended = await weir([...without('--input'), '--input', renamed, '--cache-mb', '1', '--epoch-records', '1000'])
+    const ended = await weir([
+      ...without('--input'),
+      '--input',
+      renamed,
+      '--memory-budget',
+      '352m',
+      '--epoch-records',
+      '1000',
+    ])
     assertUndisturbed(ended)
   })
 

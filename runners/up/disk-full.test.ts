@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { eventTime, isWeirError, systemClock, WeirError } from '../../kernel/index.js'
 import { requiredOnly, type Transaction } from '../../schemas/avro/index.js'
 import { MemoryDisk, type StateBackend } from '../../state/index.js'
+import { shareMemory } from '../memory/index.js'
 import { EmbeddedEngine } from './index.js'
 
 /** A disk that can be full, and that never works again under the same owner once a write has failed. */
@@ -60,7 +61,7 @@ for (const moment of ['idle', 'under load'] as const) {
       rules: undefined,
       features: undefined,
       cardKey: 'test',
-      cacheMb: 16,
+      memory: shareMemory(512 << 20, { slots: 1, threads: 0 }),
       inFlightMax: 1_000,
       clock: systemClock,
       onEvent: () => {},

@@ -34,8 +34,9 @@ import {
   transactionJson,
 } from '../../schemas/avro/index.js'
 import type { Model } from '../../scoring/index.js'
-import { keyGroupsFor } from '../../state/index.js'
+import { keyGroupsFor, type StoreMemory } from '../../state/index.js'
 import { compile, type Plan, type Repeat, type SourceFormat } from '../../topology/index.js'
+import { HeapWatch } from '../memory/index.js'
 import { loadModel } from '../models/index.js'
 import { followTopic, type RecordOutcome, Waiters } from '../serving/index.js'
 import { type CommittedEpoch, journalTopicOf, Slot, type SlotEvent } from '../slot/index.js'
@@ -78,6 +79,7 @@ export class EmbeddedEngine {
   readonly explain = (decision: Buffer): string => explainDecision(decisionFromJson(decision))
   readonly #options: EngineOptions
   readonly #plan: Plan
+  readonly #heap: HeapWatch
   readonly #model: Model
   #storage: Storage
   /** Why the log takes no more writes until it is opened again. */
@@ -132,6 +134,7 @@ export class EmbeddedEngine {
 
   private constructor(options: EngineOptions, storage: Storage, plan: Plan, model: Model) {
     this.#options = options
+    this.#heap = new HeapWatch(options.memory.cacheBytesMax)
     this.#storage = storage
     this.#plan = plan
     this.#model = model
@@ -173,6 +176,10 @@ export class EmbeddedEngine {
       }),
       recent: () => this.#recent,
     }
+  }
+
+  get memory(): StoreMemory {
+    return this.#storage.store.memory
   }
 
   /** The log, for those who send without waiting (simulated traffic). */
@@ -332,6 +339,7 @@ export class EmbeddedEngine {
         }
         if (this.#slot.state === 'created') await this.#slot.start()
         const result = await this.#slot.step()
+        this.#heap.look(this.#storage.store.cacheBytes)
         this.#retainWhenDue()
         this.#trouble = undefined
         pauseMs = 100
@@ -402,6 +410,7 @@ export class EmbeddedEngine {
       syncState: false,
       limits: {
         pollWaitMs: millis(250),
+        dirtyBytesMax: this.#options.memory.dirtyBytesMax,
         ...(writeBackRecords === undefined ? {} : { recordsPerWriteBackMax: writeBackRecords }),
       },
       genesis: {

@@ -7,6 +7,7 @@ import { type DurationMs, days, eventTime, repositoryFile } from '../../kernel/i
 import { EmbeddedLog } from '../../log/embedded/index.js'
 import { requiredOnly, type Transaction } from '../../schemas/avro/index.js'
 import { MemoryDisk } from '../../state/index.js'
+import { shareMemory } from '../memory/index.js'
 import { firstLink, journalTopicOf } from '../slot/index.js'
 import { EmbeddedEngine } from './index.js'
 
@@ -59,7 +60,7 @@ test('what an older Weir wrote is gone on from, and then bounded', async () => {
       rules: undefined,
       features: undefined,
       cardKey: 'test',
-      cacheMb: 16,
+      memory: shareMemory(512 << 20, { slots: 1, threads: 0 }),
       inFlightMax: 100,
       retention: {
         transactions: 0 as DurationMs,

@@ -11,6 +11,7 @@ import { days, eventTime } from '../../kernel/index.js'
 import { EmbeddedLog } from '../../log/embedded/index.js'
 import { requiredOnly } from '../../schemas/avro/index.js'
 import { openRocksDb } from '../../state/index.js'
+import { shareMemory } from '../memory/index.js'
 import { EmbeddedEngine } from './index.js'
 
 const daysOfTraffic = 450
@@ -31,7 +32,7 @@ test('a data directory is as large after fifteen months as after five, and start
       rules: undefined,
       features: undefined,
       cardKey: 'test',
-      cacheMb: 64,
+      memory: shareMemory(512 << 20, { slots: 1, threads: 0 }),
       inFlightMax: 2_000,
       retention: {
         transactions: days(7),

@@ -10,6 +10,7 @@ import { EmbeddedLog } from '../../log/embedded/index.js'
 import { requiredOnly, type Transaction } from '../../schemas/avro/index.js'
 import { MemoryDisk, type StateBackend } from '../../state/index.js'
 import { seededRandom } from '../../testing/random/index.js'
+import { shareMemory } from '../memory/index.js'
 import { EmbeddedEngine } from './index.js'
 
 const cuts = 12
@@ -34,7 +35,7 @@ function open(disk: MemoryDisk, trims: boolean, onTrouble: (what: string) => voi
     rules: undefined,
     features: undefined,
     cardKey: 'test',
-    cacheMb: 16,
+    memory: shareMemory(512 << 20, { slots: 1, threads: 0 }),
     inFlightMax: 1_000,
     clock: fastClock,
     ...(trims ? { retention: aggressive, writeBackRecords: 10 } : {}),

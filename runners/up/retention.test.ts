@@ -6,6 +6,7 @@ import { EmbeddedLog } from '../../log/embedded/index.js'
 import { offset } from '../../log/index.js'
 import { requiredOnly, type Transaction } from '../../schemas/avro/index.js'
 import { MemoryDisk, type StateBackend } from '../../state/index.js'
+import { shareMemory } from '../memory/index.js'
 import type { Reflected } from '../slot/index.js'
 import { EmbeddedEngine } from './index.js'
 import { type RetentionParts, type RetentionRule, type RetentionTimes, trimWhatIsDue } from './retention.js'
@@ -142,7 +143,7 @@ class Years {
       rules: undefined,
       features: undefined,
       cardKey: 'test',
-      cacheMb: 16,
+      memory: shareMemory(512 << 20, { slots: 1, threads: 0 }),
       inFlightMax: 1_000,
       retention,
       writeBackRecords: 40,

@@ -7,11 +7,12 @@ import { type Clock, messageOf, WeirError } from '../../kernel/index.js'
 import { EmbeddedLog } from '../../log/embedded/index.js'
 import { keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
 import { makeFolders } from '../folders/index.js'
+import type { MemoryShare } from '../memory/index.js'
 import { DecisionView } from './view.js'
 
 export interface StorageOptions {
   readonly dataDir: string
-  readonly cacheMb: number
+  readonly memory: MemoryShare
   readonly clock: Clock
   /** Opens the database; RocksDB below `dataDir` unless a test brings a disk of its own. */
   readonly openDatabase?: () => Promise<StateBackend>
@@ -28,14 +29,14 @@ export class Storage {
 
   /** @throws WeirError DIRECTORY_IN_USE, STATE_FORMAT, LOG_CORRUPT, BACKEND_FAILED, OUTPUT_UNWRITABLE */
   static async open(options: StorageOptions, topics: readonly string[]): Promise<Storage> {
-    const backend = await (options.openDatabase ?? (() => openDatabaseIn(options.dataDir)))()
+    const backend = await (options.openDatabase ?? (() => openDatabaseIn(options)))()
     try {
       const log = await EmbeddedLog.open({ db: backend, clock: options.clock })
       for (const topic of topics) await log.createTopic(topic, 1)
       const store = await StateStore.open({
         backend,
         keyGroups: keyGroupsFor(1),
-        cacheBytesMax: options.cacheMb * (1 << 20),
+        cacheBytesMax: options.memory.cacheBytesMax,
         namespace: stateNamespace,
       })
       return new Storage(backend, log, store, await DecisionView.open(log, backend, 'decisions'))
@@ -66,10 +67,10 @@ export class Storage {
   }
 }
 
-function openDatabaseIn(path: string): Promise<StateBackend> {
+function openDatabaseIn({ dataDir: path, memory }: StorageOptions): Promise<StateBackend> {
   try {
     makeFolders(path)
-    return openRocksDb(join(path, 'db'))
+    return openRocksDb(join(path, 'db'), memory.backend)
   } catch (error) {
     throw new WeirError('OUTPUT_UNWRITABLE', `cannot create the data directory ${path}: ${messageOf(error)}`, {
       cause: error,

@@ -42,7 +42,7 @@ export async function openClosingSlot(
     for (const close of undo.splice(0).reverse()) await close()
   }
   try {
-    const backend = await openRocksDb(directory)
+    const backend = await openRocksDb(directory, job.memory.backend)
     undo.push(() => backend.close())
     const kafka = await KafkaLog.open(job.kafka)
     undo.push(() => kafka.close())
@@ -65,7 +65,7 @@ export async function openClosingSlot(
       isCloser: true,
       slot: number,
       log,
-      store: await StateStore.open({ backend, keyGroups, cacheBytesMax: job.cacheMb * (1 << 20) }),
+      store: await StateStore.open({ backend, keyGroups, cacheBytesMax: job.memory.cacheBytesMax }),
       checkpoints: {
         catalogue: new Catalogue(store, job.app, number),
         backend,
@@ -76,7 +76,7 @@ export async function openClosingSlot(
       models,
       clock,
       syncState: false,
-      limits: { pollWaitMs: pollWait },
+      limits: { pollWaitMs: pollWait, dirtyBytesMax: job.memory.dirtyBytesMax },
       genesis: genesisOf(plan, number, { keyGroups, partitionsOf: topic => defined(counts.get(topic), topic) }),
       deadLetters: topicDeadLetters,
       onEvent: event => onEvent(number, event),

@@ -14,7 +14,7 @@ const worker: WorkerView = {
     return answer()
   },
 }
-const server = await serveHealth(worker, { host: '127.0.0.1', port: 0, clock: systemClock })
+const server = await serveHealth(worker, { host: '127.0.0.1', port: 0, memoryBudgetBytes: 1 << 30, clock: systemClock })
 after(() => server.close())
 
 async function get(path: string): Promise<readonly [status: number, body: Record<string, unknown>]> {

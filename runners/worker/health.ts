@@ -2,6 +2,7 @@
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, type ErrorCode, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
+import { registerMemoryMetrics } from '../memory-metrics/index.js'
 import type { StateQuestion } from './messages.js'
 import { metricsOf } from './metrics.js'
 import type { SlotWorker } from './worker.js'
@@ -17,9 +18,15 @@ export interface HealthServer {
 /** @throws WeirError LISTEN_FAILED */
 export async function serveHealth(
   worker: WorkerView,
-  { host, port, clock }: { readonly host: string; readonly port: number; readonly clock: Clock },
+  {
+    host,
+    port,
+    memoryBudgetBytes,
+    clock,
+  }: { readonly host: string; readonly port: number; readonly memoryBudgetBytes: number; readonly clock: Clock },
 ): Promise<HealthServer> {
   const registry = metricsOf(worker, clock)
+  registerMemoryMetrics(registry, () => ({ slots: worker.status, budgetBytes: memoryBudgetBytes }))
   const server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 }, async (request, response) => {
     const [path = '/', query] = (request.url ?? '/').split('?', 2)
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, { status: 405 })

@@ -17,6 +17,7 @@ import { HttpSchemaRegistry, labelValues, transactionValues, WriterSchemas } fro
 import type { Model } from '../../scoring/index.js'
 import { compile, type Plan, type SourceFormat } from '../../topology/index.js'
 import type { CheckpointPlace } from '../checkpoints/index.js'
+import type { MemoryShare } from '../memory/index.js'
 import { loadModel } from '../models/index.js'
 
 export interface WorkerJob {
@@ -33,7 +34,7 @@ export interface WorkerJob {
   readonly features: string | undefined
   readonly cardKey: string
   /** For each slot. */
-  readonly cacheMb: number
+  readonly memory: MemoryShare
   readonly checkpoints: CheckpointJob | undefined
   /** With 1 idle slots commit heartbeats, and this worker follows slots that others run. */
   readonly standbys: number

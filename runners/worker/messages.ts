@@ -1,7 +1,50 @@
 /** What the worker's main thread and its slot threads say to each other. */
 import type { ErrorCode } from '../../kernel/index.js'
-import type { SlotInspection } from '../slot/index.js'
-import type { HostEvent, SlotStatus } from './slot-host.js'
+import type { CheckpointEvent, StoreMemory } from '../../state/index.js'
+import type { PartitionOffset, SlotEvent, SlotInspection, StandbyLag, Takeover } from '../slot/index.js'
+import type { CheckpointStatus } from './checkpoint-figures.js'
+
+export interface InputStatus {
+  readonly topic: string
+  readonly partition: number
+  /** Records not read yet, those of open transactions included. */
+  readonly behind: number
+  /** Records held back by transactions that are still open. */
+  readonly undecided: number
+}
+
+export interface SlotStatus {
+  readonly slot: number
+  /** As a slot's; of a standby `catching up` or `following`. */
+  readonly state: string
+  readonly epoch: number
+  /** Epoch that the store on disk reflects; undefined before it is open. */
+  readonly stored: number | undefined
+  readonly memory: StoreMemory
+  readonly counts: Readonly<Record<string, number>>
+  readonly positions: readonly PartitionOffset[]
+  readonly inputs: readonly InputStatus[]
+  /** Undefined where none are made, and of a standby. */
+  readonly checkpoints: CheckpointStatus | undefined
+  /** Of a standby. */
+  readonly behind?: StandbyLag
+  /** Its plan ends, and it reads no more inputs: the savepoint that its state goes into. */
+  readonly closesInto?: string
+}
+
+export type HostEvent =
+  | SlotEvent
+  | CheckpointEvent
+  /** What changed since the last checkpoint is no longer known: the next one is full. */
+  | { readonly kind: 'spool-dropped'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  | { readonly kind: 'taking-over'; readonly why: Takeover; readonly silentMs: number }
+  /** Another worker runs the slot now, and this one follows it. */
+  | { readonly kind: 'fenced' }
+  /** Whether the schema registry answers; records wait while it does not. */
+  | { readonly kind: 'registry'; readonly answers: boolean }
+  /** Edges that waited were not told: they answer 202. */
+  | { readonly kind: 'replies-lost'; readonly count: number; readonly message: string }
 
 /** What somebody wants to see of a key's state. */
 export interface StateQuestion {

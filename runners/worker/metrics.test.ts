@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { MemoryDisk, StateStore } from '../../state/index.js'
 import { CheckpointFigures } from './checkpoint-figures.js'
+import type { SlotStatus } from './messages.js'
 import { metricsOf } from './metrics.js'
-import type { SlotStatus } from './slot-host.js'
 
+const store = await StateStore.open({ backend: new MemoryDisk().open(), keyGroups: 1 })
 const slot = (number: number, checkpoints: SlotStatus['checkpoints']): SlotStatus => ({
   ...{ slot: number, state: 'running', epoch: 9, stored: 8, counts: { records: 70 }, positions: [], inputs: [] },
+  memory: store.memory,
   checkpoints,
 })
 

@@ -3,7 +3,7 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Clock } from '../../kernel/index.js'
 import type { StandbyLag } from '../slot/index.js'
 import type { CheckpointStatus } from './checkpoint-figures.js'
-import type { InputStatus, SlotStatus } from './slot-host.js'
+import type { InputStatus, SlotStatus } from './messages.js'
 import type { SlotWorker } from './worker.js'
 
 type Labelled = readonly [labels: Record<string, string | number>, value: number]

@@ -7,6 +7,7 @@ import { defaultLimits, KafkaLog } from '../../log/kafka/index.js'
 import { HttpSchemaRegistry, registerSchema } from '../../schemas/registry/index.js'
 import { keyGroupsFor, openRocksDb, StateStore } from '../../state/index.js'
 import { makeFolders } from '../folders/index.js'
+import { shareMemory } from '../memory/index.js'
 import { standingOf } from '../plans/index.js'
 import { repliesTopic } from '../replies/index.js'
 import { journalTopicOf, slotOfKey } from '../slot/index.js'
@@ -18,7 +19,9 @@ import { SlotWorker, type WorkerEvent } from './worker.js'
 /** Whoever starts the worker tries again (start.ts), and must be able to stop within seconds. */
 const attemptsMax = 3
 
-export interface WorkerSettings extends Omit<WorkerJob, 'planNumber' | 'slots' | 'partitions' | 'registry'> {
+export interface WorkerSettings extends Omit<WorkerJob, 'planNumber' | 'slots' | 'partitions' | 'registry' | 'memory'> {
+  /** Of the process; it must do for all slots, because a worker that is left alone runs them all. */
+  readonly memoryBudgetBytes: number
   /** Undefined: values are JSON. */
   readonly registry: Omit<RegistryAccess, 'decisionSchema'> | undefined
   readonly threads: number
@@ -28,7 +31,7 @@ export interface WorkerSettings extends Omit<WorkerJob, 'planNumber' | 'slots' |
 
 /** @throws WeirError UNKNOWN_TOPIC, KAFKA_UNAVAILABLE, OUTPUT_UNWRITABLE, … */
 export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> {
-  const { threads, clock, onEvent, registry: registryAddress, ...rest } = settings
+  const { threads, clock, onEvent, registry: registryAddress, memoryBudgetBytes, ...rest } = settings
   makeFolders(rest.dataDir)
   const log = await KafkaLog.open({ ...rest.kafka, limits: { ...defaultLimits, attemptsMax } })
   try {
@@ -37,6 +40,7 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
     if (ends?.closed === true)
       throw new WeirError('PLAN_CLOSED', `plan ${planNumber} is closed into '${ends.savepoint}'`)
     const partitions = await log.partitionCount('transactions')
+    const memory = shareMemory(memoryBudgetBytes, { slots, threads })
     // A wrong rule file is better found here than in every thread.
     const plan = planOf({ ...rest, slots, partitions, registry: undefined }, undefined)
     const inputs = await Promise.all(
@@ -48,7 +52,7 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
     await log.partitionCount(repliesTopic)
     const { prefix = '' } = rest.kafka
     const registry = registryAddress && (await registerSchemas(registryAddress, prefix, clock))
-    const job: WorkerJob = { ...rest, planNumber, slots, partitions, registry }
+    const job: WorkerJob = { ...rest, planNumber, slots, partitions, memory, registry }
     const membership: ConstructorParameters<typeof SlotWorker>[0]['membership'] = callbacks =>
       new Membership({
         kafka: kafkajsConfig(rest.kafka),

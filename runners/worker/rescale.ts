@@ -17,6 +17,7 @@ import {
 } from '../../state/index.js'
 import { type Plan, stateSchemas } from '../../topology/index.js'
 import { openCheckpointStore } from '../checkpoints/index.js'
+import { shareMemory } from '../memory/index.js'
 import {
   type BeginPoint,
   beginPlan,
@@ -107,12 +108,14 @@ class Rescaling {
     if (slots > partitions) {
       throw new WeirError('USAGE', `${slots} slots cannot share ${partitions} partitions of transactions`)
     }
-    const next = planOf(this.#jobOf(standing.plan + 1, slots, partitions), undefined)
+    // Workers that are set up as this command is must be able to run the next plan.
+    if (begins) shareMemory(this.#settings.memoryBudgetBytes, { slots, threads: 1 })
+    const next = planOf({ ...this.#settings, registry: this.#registry, slots, partitions }, undefined)
     if (begins && from === undefined && isAsAskedFor(standing, next, wishes)) {
       return { plan: standing.plan, slots, savepoint: undefined, pausedMs: 0 }
     }
     try {
-      const job = this.#jobOf(standing.plan, standing.slots, partitions)
+      const job = this.#jobOf(standing, partitions)
       const saved = from === undefined ? await this.#close(standing, job, next) : await this.#saved(from)
       if (begins) await this.#createTopics(next)
       const plan = begins
@@ -133,10 +136,12 @@ class Rescaling {
     return readSavepoint(this.#store, this.#settings.app, name)
   }
 
-  #jobOf(planNumber: number, slots: number, partitions: number): WorkerJob {
-    const { app, dataDir, kafka, model, rules, features, cardKey, cacheMb, checkpoints } = this.#settings
-    const same = { app, kafka, model, rules, features, cardKey, cacheMb, checkpoints, registry: this.#registry }
-    return { ...same, dataDir: workFolder(dataDir), planNumber, slots, partitions, standbys: 0 }
+  /** Whose slots are closed here, all of them in one thread. @throws WeirError USAGE for a budget that is too small for them */
+  #jobOf({ plan, slots }: Standing, partitions: number): WorkerJob {
+    const { app, dataDir, kafka, model, rules, features, cardKey, memoryBudgetBytes, checkpoints } = this.#settings
+    const memory = shareMemory(memoryBudgetBytes, { slots, threads: 0 })
+    const same = { app, kafka, model, rules, features, cardKey, memory, checkpoints, registry: this.#registry }
+    return { ...same, dataDir: workFolder(dataDir), planNumber: plan, slots, partitions, standbys: 0 }
   }
 
   /** The savepoint that the plan is closed into, now or before. */

@@ -22,16 +22,10 @@ import type { LogReader, LogTrimmer } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import type { WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
-import {
-  type CheckpointEvent,
-  type InspectOptions,
-  keyGroupsFor,
-  openRocksDb,
-  type StateBackend,
-  StateStore,
-} from '../../state/index.js'
+import { type InspectOptions, keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
+import { HeapWatch } from '../memory/index.js'
 import { seedOf } from '../plans/index.js'
 import { ReplySender, repliesTopic } from '../replies/index.js'
 import { readerWithSchemas } from '../schemas/index.js'
@@ -41,22 +35,19 @@ import {
   genesisOf,
   journalTopicOf,
   ownedPartitions,
-  type PartitionOffset,
   Progress,
   partitionKey,
   resolveTakeover,
   Slot,
-  type SlotEvent,
   type SlotInspection,
   type SlotOptions,
   Standby,
-  type StandbyLag,
-  type Takeover,
 } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
-import { CheckpointFigures, type CheckpointStatus } from './checkpoint-figures.js'
+import { CheckpointFigures } from './checkpoint-figures.js'
 import { type CheckpointParts, type HostedCheckpoints, withCheckpoints } from './checkpoints.js'
 import type { WorkerJob } from './job.js'
+import type { HostEvent, SlotStatus } from './messages.js'
 import { SlotLog } from './slot-log.js'
 
 const pauseMin = millis(100)
@@ -86,47 +77,6 @@ const lasting = new Set([
   'OUTPUT_UNWRITABLE',
 ])
 const trimmed = new Set(['HISTORY_TRIMMED', 'OFFSET_OUT_OF_RANGE'])
-
-export interface InputStatus {
-  readonly topic: string
-  readonly partition: number
-  /** Records not read yet, those of open transactions included. */
-  readonly behind: number
-  /** Records held back by transactions that are still open. */
-  readonly undecided: number
-}
-
-export interface SlotStatus {
-  readonly slot: number
-  /** As a slot's; of a standby `catching up` or `following`. */
-  readonly state: string
-  readonly epoch: number
-  /** Epoch that the store on disk reflects; undefined before it is open. */
-  readonly stored: number | undefined
-  readonly counts: Readonly<Record<string, number>>
-  readonly positions: readonly PartitionOffset[]
-  readonly inputs: readonly InputStatus[]
-  /** Undefined where none are made, and of a standby. */
-  readonly checkpoints: CheckpointStatus | undefined
-  /** Of a standby. */
-  readonly behind?: StandbyLag
-  /** Its plan ends, and it reads no more inputs: the savepoint that its state goes into. */
-  readonly closesInto?: string
-}
-
-export type HostEvent =
-  | SlotEvent
-  | CheckpointEvent
-  /** What changed since the last checkpoint is no longer known: the next one is full. */
-  | { readonly kind: 'spool-dropped'; readonly reason: string }
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
-  | { readonly kind: 'taking-over'; readonly why: Takeover; readonly silentMs: number }
-  /** Another worker runs the slot now, and this one follows it. */
-  | { readonly kind: 'fenced' }
-  /** Whether the schema registry answers; records wait while it does not. */
-  | { readonly kind: 'registry'; readonly answers: boolean }
-  /** Edges that waited were not told: they answer 202. */
-  | { readonly kind: 'replies-lost'; readonly count: number; readonly message: string }
 
 /** What the slots of a thread share. */
 export interface SlotParts {
@@ -162,6 +112,7 @@ export class SlotHost {
   /** By the clock; of the last minute. */
   #tookOverMs: readonly number[] = []
   #trimmedInARow = 0
+  readonly #heap: HeapWatch
 
   constructor(job: WorkerJob, slot: number, { plan, models, schemas }: SlotParts, io: SlotHostIo) {
     this.#job = job
@@ -170,6 +121,7 @@ export class SlotHost {
     this.#models = models
     this.#schemas = schemas
     this.#io = io
+    this.#heap = new HeapWatch(job.memory.cacheBytesMax)
   }
 
   stop(): void {
@@ -224,7 +176,7 @@ export class SlotHost {
   }
 
   async #runOnce(directory: string, onProgress: () => void): Promise<void> {
-    const backend = await openRocksDb(directory)
+    const backend = await openRocksDb(directory, this.#job.memory.backend)
     try {
       const kafka = await KafkaLog.open(this.#job.kafka)
       const log = new SlotLog(kafka, {
@@ -289,7 +241,7 @@ export class SlotHost {
     const store = await StateStore.open({
       backend,
       keyGroups: genesis.key_groups,
-      cacheBytesMax: this.#job.cacheMb * (1 << 20),
+      cacheBytesMax: this.#job.memory.cacheBytesMax,
       ...(checkpoints && { spool: checkpoints.spool }),
     })
     const standbys = this.#job.standbys > 0
@@ -304,7 +256,11 @@ export class SlotHost {
       clock: this.#io.clock,
       // The journal is in Kafka: what a power cut takes from the store is folded again.
       syncState: false,
-      limits: { pollWaitMs: millis(100), ...(standbys && { heartbeatMs: heartbeatEvery }) },
+      limits: {
+        pollWaitMs: millis(100),
+        dirtyBytesMax: this.#job.memory.dirtyBytesMax,
+        ...(standbys && { heartbeatMs: heartbeatEvery }),
+      },
       genesis,
       deadLetters: topicDeadLetters,
       onEvent: event => {
@@ -372,6 +328,7 @@ export class SlotHost {
     await standby.start()
     while (!this.#stopping) {
       await standby.step()
+      this.#heap.look(store.cacheBytes)
       if (standby.caughtUp) {
         this.#trimmedInARow = 0
         onProgress()
@@ -410,6 +367,7 @@ export class SlotHost {
     let checkedAtMs = this.#io.clock.nowMs()
     while (!this.#stopping) {
       const result = await slot.step()
+      this.#heap.look(store.cacheBytes)
       if (result.kind === 'unavailable') {
         this.#io.onEvent({ kind: 'failed', code: 'KAFKA_UNAVAILABLE', message: result.message })
         continue
@@ -455,6 +413,7 @@ export class SlotHost {
       counts: {},
       positions: [],
       inputs: [],
+      memory: store.memory,
       checkpoints: undefined,
       behind: standby.lag,
     })
@@ -475,6 +434,7 @@ export class SlotHost {
       state: slot.state,
       epoch: slot.epoch,
       stored: store.reflects?.epoch,
+      memory: store.memory,
       counts: Object.fromEntries(slot.counts),
       positions: slot.positions,
       ...(slot.closing && { closesInto: slot.closing.savepoint }),

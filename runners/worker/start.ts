@@ -6,9 +6,8 @@ import { isWeirError, WeirError } from '../../kernel/index.js'
 import { keepRocksDb } from '../../state/index.js'
 import { openPatiently } from '../serving/index.js'
 import type { SlotInspection } from '../slot/index.js'
-import type { StateQuestion } from './messages.js'
+import type { SlotStatus, StateQuestion } from './messages.js'
 import { openWorker, type WorkerSettings } from './open.js'
-import type { SlotStatus } from './slot-host.js'
 import type { SlotWorker } from './worker.js'
 
 export class StartingWorker {

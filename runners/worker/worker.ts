@@ -11,8 +11,7 @@ import type { PartitionOffset, SlotInspection } from '../slot/index.js'
 import type { Assigned, MemberNote } from './assigner.js'
 import type { WorkerJob } from './job.js'
 import type { Membership } from './membership.js'
-import type { FromThread, SlotFailure, StateQuestion, ToThread } from './messages.js'
-import type { HostEvent, SlotStatus } from './slot-host.js'
+import type { FromThread, HostEvent, SlotFailure, SlotStatus, StateQuestion, ToThread } from './messages.js'
 
 const permissionPoll = millis(50)
 const commitEvery = millis(1_000)

@@ -1,7 +1,8 @@
 /**
  * RocksDB as a state backend, through the `rocksdb` package (CommonJS, callbacks; the native part loads at the first open).
  *
- * Invariants: 1. memory below the cache is bounded by blockCacheBytes and two write buffers (I6); 2. every failure is a
+ * Invariants: 1. memory below the cache is bounded by blockCacheBytes, two write buffers, and the indexes and filters of
+ * openFilesMax files, which this binding keeps outside of the block cache (I6); 2. every failure is a
  * WeirError; 3. close waits for what is under way.
  *
  * Measured (one core of a shared machine, 32-byte keys, 200-byte values): a chained batch takes 0.5 us a put on this
@@ -10,8 +11,9 @@
  */
 import { mkdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { assert, messageOf, WeirError } from '../../kernel/index.js'
-import type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from '../backend.js'
+import { assert, WeirError } from '../../kernel/index.js'
+import type { BackendMemory, RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from '../backend.js'
+import { Calls, failed, notOpened } from './calls.js'
 
 export interface RocksDbOptions {
   /** Uncompressed blocks kept in memory. */
@@ -46,6 +48,7 @@ interface NativeDb {
   getMany(keys: readonly Buffer[], options: { asBuffer: true }, done: Callback<(Buffer | undefined)[]>): void
   iterator(options: Record<string, unknown>): NativeIterator
   batch(): NativeBatch
+  getProperty(name: string): string
   compactRange(start: Buffer, end: Buffer, done: Callback): void
 }
 
@@ -58,10 +61,6 @@ function call<T>(what: string, start: (done: Callback<T>) => void): Promise<T> {
       reject(failed(what, error))
     }
   })
-}
-
-function failed(what: string, cause: unknown): WeirError {
-  return new WeirError('BACKEND_FAILED', `RocksDB could not ${what}: ${messageOf(cause)}`, { cause })
 }
 
 const load = (): ((location: string) => NativeDb) =>
@@ -84,7 +83,7 @@ export function keepRocksDb(): void {
  * Opens the database in `directory`, which is created when missing.
  * @throws WeirError DIRECTORY_IN_USE while a process (this one included) has it open, BACKEND_FAILED
  */
-export async function openRocksDb(directory: string, options: RocksDbOptions = {}): Promise<StateBackend> {
+export async function openWithRocksDb(directory: string, options: RocksDbOptions = {}): Promise<StateBackend> {
   const { blockCacheBytes, writeBufferBytes, openFilesMax } = { ...defaults, ...options }
   let db: NativeDb
   try {
@@ -96,10 +95,8 @@ export async function openRocksDb(directory: string, options: RocksDbOptions = {
   const settings = { cacheSize: blockCacheBytes, writeBufferSize: writeBufferBytes, maxOpenFiles: openFilesMax }
   await new Promise<void>((resolve, reject) => {
     db.open(settings, error => {
-      if (!error) resolve()
-      else if (/lock/i.test(error.message) && /LOCK/.test(error.message)) {
-        reject(new WeirError('DIRECTORY_IN_USE', `${directory} is open elsewhere`, { cause: error }))
-      } else reject(failed(`open ${directory}`, error))
+      if (error) reject(notOpened(directory, error))
+      else resolve()
     })
   })
   return new RocksDbBackend(db)
@@ -126,32 +123,19 @@ class RocksDbBatch implements WriteBatch {
 
 class RocksDbBackend implements StateBackend {
   readonly #db: NativeDb
-  #closed = false
-  readonly #underWay = new Set<Promise<unknown>>()
+  readonly #calls = new Calls()
   readonly #snapshots = new Set<StateSnapshot>()
 
   constructor(db: NativeDb) {
     this.#db = db
   }
 
-  /** The binding crashes the process when a database is used after its close, so every call passes here. */
-  async #tracked<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closed) throw new WeirError('BACKEND_FAILED', 'RocksDB is closed')
-    const running = work()
-    this.#underWay.add(running)
-    try {
-      return await running
-    } finally {
-      this.#underWay.delete(running)
-    }
-  }
-
   getMany(keys: readonly Buffer[]): Promise<(Buffer | undefined)[]> {
-    return this.#tracked(() => call('read', done => this.#db.getMany(keys, { asBuffer: true }, done)))
+    return this.#calls.run(() => call('read', done => this.#db.getMany(keys, { asBuffer: true }, done)))
   }
 
   range(options: RangeOptions): Promise<StateEntry[]> {
-    return this.#tracked(async () => {
+    return this.#calls.run(async () => {
       const { gte, lt, limit, reverse = false, keysOnly = false } = options
       if (limit <= 0) return []
       const iterator = this.#db.iterator({ gte, lt, limit, reverse, values: !keysOnly, highWaterMark: 256 * 1024 })
@@ -164,7 +148,7 @@ class RocksDbBackend implements StateBackend {
   }
 
   snapshot({ gte, lt }: { readonly gte: Buffer; readonly lt: Buffer }): Promise<StateSnapshot> {
-    return this.#tracked(async () => {
+    return this.#calls.run(async () => {
       // It holds a snapshot of the database from here on. What only it reads would push better out of the block cache.
       const iterator = this.#db.iterator({ gte, lt, highWaterMark: snapshotReadBytes, fillCache: false })
       let closed = false
@@ -173,7 +157,7 @@ class RocksDbBackend implements StateBackend {
       }
       const snapshot: StateSnapshot = {
         next: limitBytes =>
-          this.#tracked(async () => {
+          this.#calls.run(async () => {
             requireOpen()
             return await call<StateEntry[]>('read a snapshot', done => collect(iterator, [], limitBytes, done))
           }),
@@ -195,24 +179,32 @@ class RocksDbBackend implements StateBackend {
   }
 
   batch(): WriteBatch {
-    assert(!this.#closed, 'the backend is open')
+    assert(!this.#calls.closed, 'the backend is open')
     return new RocksDbBatch(this.#db.batch())
   }
 
   write(batch: WriteBatch, options: { readonly sync: boolean }): Promise<void> {
     assert(batch instanceof RocksDbBatch, 'a batch of this backend')
-    return this.#tracked(() => call('write', done => batch.native.write({ sync: options.sync }, done)))
+    return this.#calls.run(() => call('write', done => batch.native.write({ sync: options.sync }, done)))
   }
 
   /** Rewrites the files that hold the range, on a thread of the pool; others read and write meanwhile. */
   compact(gte: Buffer, lt: Buffer): Promise<void> {
-    return this.#tracked(() => call('compact', done => this.#db.compactRange(gte, lt, done)))
+    return this.#calls.run(() => call('compact', done => this.#db.compactRange(gte, lt, done)))
+  }
+
+  memory(): BackendMemory {
+    const bytes = (name: string): number => (this.#calls.closed ? 0 : Number(this.#db.getProperty(`rocksdb.${name}`)))
+    return {
+      block_cache: bytes('block-cache-usage'),
+      write_buffers: bytes('size-all-mem-tables'),
+      tables: bytes('estimate-table-readers-mem'),
+    }
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    await Promise.allSettled([...this.#underWay])
+    if (this.#calls.closed) return
+    await this.#calls.close()
     for (const snapshot of this.#snapshots) await snapshot.close()
     await call('close', done => this.#db.close(done))
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { ByteReader, ByteWriter, eventTime, WeirError } from '../../kernel/index.js'
+import { ByteReader, ByteWriter, days, eventTime, WeirError } from '../../kernel/index.js'
 import { MemoryDisk } from '../backends/memory.js'
 import { MemoryObjects } from '../checkpoint/stores/memory.js'
 import { intCodec, stringCodec } from '../codecs.js'
@@ -257,6 +257,44 @@ describe('a restore with changes', () => {
       })
     }
     assert.deepEqual(timers, [50, 51])
+  })
+
+  it('makes state that ends anew by its schemas, and says what it cannot do', async () => {
+    const ends = { ttl: days(30) }
+    const { at } = await moved(
+      {
+        step: 'a',
+        declare: state => ({ v: state.value('v', v1, ends), m: state.map('m', v1, { entriesMax: 5 }) }),
+        fill: ({ v, m }, key) => {
+          v.set({ count: key, last: 'x' })
+          for (const sub of ['p', 'q']) m.set(sub, { count: key + 10, last: sub })
+        },
+      },
+      {
+        step: 'a',
+        declare: state => ({ v: state.value('v', v2, ends), m: state.map('m', v2, { ...ends, entriesMax: 7 }) }),
+      },
+    )
+    for (const key of [0, 1]) {
+      await at(key, ({ v, m }) => {
+        assert.deepEqual({ ...v.get() }, { limit: 2.5, count: key })
+        assert.deepEqual(
+          m.entries().map(([sub, of]) => [sub, of.count, of.limit]),
+          [
+            ['p', key + 10, 2.5],
+            ['q', key + 10, 2.5],
+          ],
+        )
+      })
+    }
+    const [plain, held] = [{ a: text }, { a: (state: StateFactory) => state.value('v', stringCodec, ends) }] as const
+    assert.match(refusal(plain, held), /step 'a', state 'v': it ends now .*, and did not before, which is another form/)
+    assert.match(refusal(held, plain), /it ends no more/)
+    const map = (codec: StateCodec<string>) => ({ a: (state: StateFactory) => state.map('m', codec, ends) })
+    const migrations = new CodecMigrations()
+    migrations.register({ codec: 'string', from: 1, to: 2, entry: ({ bytes }) => bytes })
+    const second = { ...stringCodec, version: 2 }
+    assert.match(refusal(map(stringCodec), map(second), {}, migrations), /made anew by Avro schemas alone/)
   })
 
   it('moves what was renamed, timers and all, and leaves out what was dropped', async () => {

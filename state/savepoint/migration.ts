@@ -8,7 +8,7 @@ import { WeirError } from '../../kernel/index.js'
 import { whyUnresolvable } from './avro.js'
 import { type CodecMigrations, codecMigrations, migratedLayout } from './codec-migrations.js'
 import type { Savepoint } from './savepoint.js'
-import type { CodecSchema, HandleSchema, StepStateSchema } from './schema.js'
+import { type CodecSchema, type HandleSchema, isHeld, type StepStateSchema } from './schema.js'
 
 export interface MigrationWishes {
   /** `STEP`, or `STEP/STATE` for one state of it: left out. */
@@ -32,6 +32,8 @@ export interface HandleMigration {
   readonly from: string
   readonly to: string | null
   readonly kind: HandleSchema['kind']
+  /** It lies in one piece with its times (expiring.ts). */
+  readonly held?: true
   /** What makes its entries anew; null: they stay as they are. */
   readonly change: CodecChange | null
 }
@@ -108,7 +110,8 @@ class Planner {
   }
 
   /** @param to undefined: the step is left out, and its handles with it */
-  #handle(step: string, { name, kind, codec }: HandleSchema, to: StepStateSchema | undefined): HandleMigration {
+  #handle(step: string, handle: HandleSchema, to: StepStateSchema | undefined): HandleMigration {
+    const { name, kind, codec } = handle
     const whole = `${step}/${name}`
     const gone: HandleMigration = { from: name, to: null, kind, change: null }
     if (to === undefined || this.#isDropped(whole)) return gone
@@ -124,10 +127,15 @@ class Planner {
       this.#differs(`${where}: a ${kind} has become a ${found.kind} (drop ${whole})`)
       return gone
     }
-    const why = this.#whyUnreadable(codec, found.codec)
+    if (isHeld(found) !== isHeld(handle)) {
+      const how = isHeld(found) ? 'ends now (ttl, entriesMax), and did not before' : 'ends no more, and did before'
+      this.#differs(`${where}: it ${how}, which is another form (drop ${whole})`)
+      return gone
+    }
+    const why = this.#whyUnreadable(codec, found.codec) ?? whyNotApart(handle, found)
     if (why !== undefined) this.#differs(`${where}: ${why} (drop ${whole})`)
     const change = why !== undefined || same(codec, found.codec) ? null : { from: codec, to: found.codec }
-    return { from: name, to: renamed, kind, change }
+    return { from: name, to: renamed, kind, ...(isHeld(found) && { held: true }), change }
   }
 
   #whyUnreadable(from: CodecSchema, to: CodecSchema): string | undefined {
@@ -160,6 +168,12 @@ class Planner {
     this.#differences.push(what)
   }
 }
+
+/** In a map that lies in one piece only Avro's values, which stand behind their lengths, can be told apart without their codec. */
+const whyNotApart = (from: HandleSchema, to: HandleSchema): string | undefined =>
+  from.kind === 'map' && isHeld(from) && from.codec.schema === undefined && !same(from.codec, to.codec)
+    ? 'entries of a map with a ttl or a bound are made anew by Avro schemas alone'
+    : undefined
 
 const same = (a: CodecSchema, b: CodecSchema): boolean =>
   a.version === b.version && a.schema === b.schema && JSON.stringify(a.layout) === JSON.stringify(b.layout)

@@ -10,6 +10,7 @@ import { assert, defined, messageOf, WeirError } from '../../kernel/index.js'
 import { bytesOf } from '../checkpoint/manifest.js'
 import { type RestoreOptions, restoreGroups, restore as restoreWhole, writeMeta } from '../checkpoint/restore.js'
 import type { CheckpointStore } from '../checkpoint/store.js'
+import { changedHeldMap } from '../expiring.js'
 import { lengthPrefixed, parseKey, prefixRange, space, stepPrefix } from '../keys.js'
 import { readMeta, type StatePosition } from '../meta.js'
 import { pagedHeadBytes } from '../paged.js'
@@ -122,8 +123,8 @@ async function changeStep(
   { to, handles }: StepMigration,
 ): Promise<void> {
   const changes = new Map(
-    handles.flatMap(({ to: name, kind, change }) =>
-      name === null || change === null ? [] : [[name, { kind, entry: entryChange(change, migrations) }] as const],
+    handles.flatMap(({ to: name, kind, held = false, change }) =>
+      name === null || change === null ? [] : [[name, { kind, held, entry: entryChange(change, migrations) }] as const],
     ),
   )
   if (to === null || changes.size === 0) return
@@ -139,7 +140,7 @@ async function changeStep(
         const change = changes.get(handle)
         if (change === undefined) continue
         try {
-          batch.put(key, changed(change.kind, id, value, change.entry))
+          batch.put(key, changed(change, id, value))
         } catch (error) {
           const where = `step '${to}', state '${handle}', key group ${group}`
           throw new WeirError('STATE_INCOMPATIBLE', `${where}: ${messageOf(error)}`)
@@ -171,11 +172,18 @@ function entryChange({ from, to }: CodecChange, migrations: CodecMigrations): En
   }
 }
 
+interface HandleChange extends Pick<HandleMigration, 'kind'> {
+  readonly held: boolean
+  readonly entry: EntryChange
+}
+
 /** What the handle itself puts around what its codec wrote stays (state/FORMAT.md, roots). */
-function changed(kind: HandleMigration['kind'], id: string | undefined, value: Buffer, change: EntryChange): Buffer {
-  if (kind === 'map' && id === undefined) return value
-  const own = kind === 'paged' && id === undefined ? pagedHeadBytes(value) : 0
-  return Buffer.concat([value.subarray(0, own), change(id, value.subarray(own))])
+function changed({ kind, held, entry }: HandleChange, id: string | undefined, value: Buffer): Buffer {
+  if (kind === 'map' && !held && id === undefined) return value
+  const own = (held || kind === 'paged') && id === undefined ? pagedHeadBytes(value) : 0
+  const inner = value.subarray(own)
+  const made = kind === 'map' && held ? changedHeldMap(inner, bytes => entry(undefined, bytes)) : entry(id, inner)
+  return Buffer.concat([value.subarray(0, own), made])
 }
 
 /** The handle of an entry's key, and which part of it; undefined for its root. @param rest behind the key */

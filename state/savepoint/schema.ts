@@ -3,7 +3,7 @@
  * (migration.ts).
  */
 import { AssertionError } from '../../kernel/index.js'
-import type { PagedCodec, PagedObject, StateCodec, StateFactory } from '../handles.js'
+import type { MapOptions, PagedCodec, PagedObject, StateCodec, StateFactory } from '../handles.js'
 import type { HandleInspection, Json } from '../inspect.js'
 
 /** A codec's bytes: of two that are equal in all of this, one reads what the other wrote. */
@@ -20,7 +20,14 @@ export interface HandleSchema {
   readonly name: string
   readonly kind: HandleInspection['kind']
   readonly codec: CodecSchema
+  /** Of state that ends (expiring.ts). */
+  readonly ttl_ms?: number
+  readonly entries_max?: number
 }
+
+/** Whether it lies in one piece, with the times at which it was set: state that ends does. */
+export const isHeld = ({ ttl_ms, entries_max }: HandleSchema): boolean =>
+  ttl_ms !== undefined || entries_max !== undefined
 
 export interface StepStateSchema {
   readonly step: string
@@ -34,8 +41,14 @@ export function declaredState(declare: (factory: StateFactory) => unknown): read
   const handles: HandleSchema[] = []
   const note =
     (kind: HandleSchema['kind']) =>
-    (name: string, codec: StateCodec<unknown> | PagedCodec<PagedObject>): never => {
-      handles.push({ name, kind, codec: codecSchemaOf(codec) })
+    (name: string, codec: StateCodec<unknown> | PagedCodec<PagedObject>, options: MapOptions = {}): never => {
+      handles.push({
+        name,
+        kind,
+        codec: codecSchemaOf(codec),
+        ...(options.ttl !== undefined && { ttl_ms: options.ttl }),
+        ...(options.entriesMax !== undefined && { entries_max: options.entriesMax }),
+      })
       return unusable as never
     }
   // Codecs of every type are taken for what they are called alone.

@@ -56,6 +56,7 @@ export const entries: readonly RegExp[] = [
   /^benchmarks\/kafka-log\.ts$/,
   /^benchmarks\/recovery\.ts$/,
   /^benchmarks\/takeover\.ts$/,
+  /^benchmarks\/state\.ts$/,
   /^runners\/worker\/thread\.ts$/,
   /^runners\/checkpoints\/testing\/make-fixtures\.ts$/,
   /^testing\/simulation\/main\.ts$/,

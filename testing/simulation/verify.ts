@@ -151,8 +151,10 @@ export async function verifyState(actual: StateDisk, expected: StateDisk): Promi
   }
 }
 
-/** A map's root says that there may be entries: it stays until all of them have been looked at (state/FORMAT.md). */
-const mayHaveNoParts = (key: string): boolean => key.endsWith(Buffer.from('\x04held\0').toString('hex'))
+/** A map's root says that there may be entries: it stays until all of them have been looked at (state/FORMAT.md), which
+ * depends on what was in memory. The entries themselves are compared. */
+const rootsOfMaps = ['\x04held\0', '\x09terminals\0'].map(end => Buffer.from(end).toString('hex'))
+const mayHaveNoParts = (key: string): boolean => rootsOfMaps.some(end => key.endsWith(end))
 
 async function dump(disk: StateDisk): Promise<Map<string, string>> {
   const backend = disk.open()

@@ -4,6 +4,7 @@ import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../../../kernel/index.js'
+import { shareMemory } from '../../memory/index.js'
 import { type ReplayArguments, type ReplaySummary, replay } from '../index.js'
 
 /** The fields of a decision that tests look at, as they stand in the file. */
@@ -73,6 +74,8 @@ export async function replayContent(content: string | Buffer, options: RunOption
   return { summary, decisions: parseLines(bytes), deadLetters, bytes, warnings }
 }
 
+export const defaultMemory = shareMemory(512 << 20, { slots: 1, threads: 0 })
+
 const defaultArguments: Omit<ReplayArguments, 'input' | 'output'> = {
   format: 'handbook',
   currency: 'EUR',
@@ -82,7 +85,7 @@ const defaultArguments: Omit<ReplayArguments, 'input' | 'output'> = {
   features: undefined,
   fresh: false,
   cardKey: 'a key for tests',
-  cacheMb: 64,
+  memory: defaultMemory,
   epochRecords: undefined,
 }
 
