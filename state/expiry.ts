@@ -59,6 +59,8 @@ export class ExpiryIndex {
   readonly deletes: Buffer[] = []
   /** … and, after them, to put. */
   readonly puts: Buffer[] = []
+  /** The first day among them. */
+  #movedDay = Number.POSITIVE_INFINITY
 
   constructor(core: StoreCore) {
     this.#core = core
@@ -87,14 +89,19 @@ export class ExpiryIndex {
 
   move(entry: DueEntry, expiresAt: number): void {
     const { step, group, key, rest } = entry.at
+    const day = expiryDay(expiresAt)
     this.deletes.push(entry.indexKey)
-    this.puts.push(expiryKey(this.#core.namespace, expiryDay(expiresAt), step, group, key, rest))
+    this.puts.push(expiryKey(this.#core.namespace, day, step, group, key, rest))
+    this.#movedDay = Math.min(this.#movedDay, day)
   }
 
-  /** The batch has the changes. */
-  serialised(): void {
+  /** The batch has the changes. @returns the first day that entries have been moved to: it may pass before the batch is written */
+  serialised(): number {
+    const day = this.#movedDay
     this.deletes.length = 0
     this.puts.length = 0
+    this.#movedDay = Number.POSITIVE_INFINITY
+    return day
   }
 
   /**

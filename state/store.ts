@@ -197,7 +197,7 @@ export class StateStore {
     const sink = new EntrySink(this.#core, recorded ?? batch)
     for (const key of this.#expiry.deletes) sink.deleteKey(key)
     for (const key of this.#expiry.puts) sink.put(key, Buffer.alloc(0))
-    this.#expiry.serialised()
+    const movedDay = this.#expiry.serialised()
     const entries: KeyEntry[] = []
     for (const step of this.#steps.values()) {
       // Into the table in memory in its own order: half the time of an order that jumps.
@@ -216,7 +216,8 @@ export class StateStore {
     }
     this.#serialiseTimers(sink)
     this.#core.meter.dirtyBytes = 0
-    const { bytes, afterWrite, armedDay } = sink
+    const { bytes, afterWrite } = sink
+    const armedDay = Math.min(sink.armedDay, movedDay)
     const { expiryClock } = this.#core
     this.#pending = { batch, recorded, bytes, entries, afterWrite, armedDay, expiryClock, operations: batch.operations }
     return this.#pending
