@@ -9,6 +9,7 @@ export {
   type GenesisFrom,
   type GenesisRecord,
   generationOf,
+  type InputRange,
   type JournalRecord,
   journalTopicOf,
   type LaterGenesis,
