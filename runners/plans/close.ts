@@ -17,7 +17,7 @@ import {
   writeSavepointPart,
 } from '../../state/index.js'
 import { type Plan, stateSchemas } from '../../topology/index.js'
-import { type EpochRecord, journalTopicOf, lastLink, type Slot } from '../slot/index.js'
+import { closingOf, type EpochRecord, epochOf, journalTopicOf, lastLink, type Slot } from '../slot/index.js'
 import { type Standing, standingOf } from './standing.js'
 
 /** What a closer asks of a slot. */
@@ -114,13 +114,17 @@ async function closeSlots(slots: readonly ClosingSlot[], savepoint: string, opti
   }
 }
 
-/** Until a whole round has found nothing: what one slot writes another may have to read. */
+/**
+ * Until a whole round has found nothing: what one slot writes another may have to read. Who is closed was drained before, and reads
+ * nothing more: what its hops hold now is of the next plan, which somebody else has begun.
+ */
 async function drain(slots: readonly ClosingSlot[], signal: AbortSignal | undefined): Promise<void> {
   for (;;) {
     if (signal?.aborted) throw new WeirError('INTERRUPTED', 'the plan was not closed yet')
-    const moved = await ended(slots.map(stepToIdle))
+    const left = slots.filter(slot => slot.closing?.last !== true)
+    const moved = await ended(left.map(stepToIdle))
     if (moved.some(Boolean)) continue
-    const drained = await ended(slots.map(slot => slot.hasDrained()))
+    const drained = await ended(left.map(slot => slot.hasDrained()))
     if (drained.every(Boolean)) return
   }
 }
@@ -166,6 +170,12 @@ async function savePart(
   // Writes back what the store lacks of the closing epoch.
   await slot.close()
   const last = defined(await lastLink(log, { topic: journalTopicOf(app), partition: number }), 'a closing epoch')
+  if (closingOf(last.record)?.last !== true) {
+    throw new WeirError(
+      'PLAN_CLOSED',
+      `the plan that follows has begun: slot ${number} is at epoch ${epochOf(last.record)}`,
+    )
+  }
   const { positions, watermark_ms, stages_ms = [watermark_ms], clocks, counts } = last.record as EpochRecord
   const facts = { inputs: positions, watermarks_ms: stages_ms, clocks, counts }
   const place = { app, name, slot: number, facts, backend, clock, ...(namespace && { namespace }) }

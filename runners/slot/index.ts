@@ -6,6 +6,7 @@ export {
   closingOf,
   type EpochRecord,
   encodeJournalRecord,
+  epochOf,
   type GenesisFrom,
   type GenesisRecord,
   generationOf,

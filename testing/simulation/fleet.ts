@@ -102,9 +102,10 @@ export class Fleet {
 
   /** Records that have been processed, since the first plan began; those of slot 0 and of plans before are added up there. */
   get processed(): number | undefined {
-    const live = this.#liveOwner
-    if (live === undefined || live.suspended !== undefined) return undefined
-    const { counts } = live.slot
+    // One that a late rescaler has fenced learns of it when it has something to commit.
+    const owner = this.#liveOwner ?? (this.#owners.length === 1 ? this.#owners[0] : undefined)
+    if (owner === undefined || owner.suspended !== undefined) return undefined
+    const { counts } = owner.slot
     return (counts.get('records') ?? 0) + (counts.get('hop_records') ?? 0)
   }
 
@@ -119,6 +120,7 @@ export class Fleet {
   /** Nothing goes wrong any more: what is held up ends, and who is fenced learns of it. */
   async calmDown(): Promise<void> {
     this.#chaos.calmDown()
+    this.#seeding.calmDown()
     this.#checkpoints?.calmDown()
     for (const owner of [...this.#owners]) {
       if (owner.suspended !== undefined) await this.#resume(owner)
