@@ -170,7 +170,7 @@ export class Deployment {
     const { plan, slots } = await standingOf(new MemoryLog(this.#shared.disk), app)
     if (plan === this.plans.length) return
     this.isChanging = false
-    this.#shared.hits.add('plan begun')
+    this.#shared.hits.add('next plan begun')
     for (const fleet of this.fleets) fleet.over()
     this.#retired.push(...this.fleets)
     for (const rescaler of this.#rescalers) rescaler.over()

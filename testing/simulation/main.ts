@@ -73,7 +73,12 @@ for (let seed = from; seed < from + seeds; seed++) {
 const tookMs = systemClock.nowMs() - startedMs
 console.log(`${seeds} seeds from ${from} without a difference, ${(tookMs / seeds).toFixed(1)} ms each\n`)
 const several = rescale || slots > 1
-const points = [...crashPoints, ...checkpointPoints, ...restorePoints, ...(rescale ? planPoints : [])]
+const points = [
+  ...crashPoints,
+  ...checkpointPoints,
+  ...restorePoints,
+  ...(rescale ? [...planPoints, 'seeding' as const] : []),
+]
 const of = (kinds: readonly FaultKind[]): readonly FaultKind[] =>
   several ? kinds.filter(kind => !oneSlotKinds.includes(kind)) : kinds
 const kinds = [

@@ -3,20 +3,20 @@ import type { BeginPoint, ClosePoint } from '../../runners/plans/index.js'
 
 /** Where whoever changes the plan is stopped dead; and a slot of the next plan, while it takes over its state. */
 export const planPoints = [
-  'started',
-  'marked',
-  'drained',
-  'slot-closed',
-  'closed',
-  'part-written',
-  'published',
-  'plan-fenced',
-  'slots-fenced',
-  'begun',
-] as const satisfies readonly (ClosePoint | BeginPoint)[]
+  'plan started',
+  'plan marked',
+  'plan drained',
+  'plan slot-closed',
+  'plan closed',
+  'plan part-written',
+  'plan published',
+  'plan plan-fenced',
+  'plan slots-fenced',
+  'plan begun',
+] as const satisfies readonly `plan ${ClosePoint | BeginPoint}`[]
 
 export const planKinds = [
-  'plan begun',
+  'next plan begun',
   'plan begun by another',
   'plan called back',
   'rescaler fenced',
@@ -29,7 +29,6 @@ export const planKinds = [
   'zombie of an old plan fenced',
   'seeded',
   'seeded over an old state',
-  'seeding',
   'disk lost while it is seeded',
   'savepoint store fails',
   'savepoint damaged',

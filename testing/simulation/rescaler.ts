@@ -129,8 +129,9 @@ export class Rescaler {
     this.#attempt ??= new Attempt(this.#callsBack() ? attempt => this.#reopen(attempt) : attempt => this.#run(attempt))
     const attempt = this.#attempt
     for (let calls = random.between(1, 20); calls > 0 && attempt.outcome === undefined; calls--) {
-      if (planChaos.fault(0.002)) attempt.kill(new SimulatedCrash('started'))
-      else await attempt.advance()
+      await attempt.advance()
+      // Only where it is held up: what a dead process had begun would go on.
+      if (planChaos.fault(0.002)) attempt.kill(new SimulatedCrash('plan started'))
     }
     if (attempt.outcome !== undefined) await this.#settle(attempt, attempt.outcome)
   }
@@ -146,7 +147,7 @@ export class Rescaler {
     if (standing.plan !== from) return
     this.#begins = false
     const at = async (point: ClosePoint | BeginPoint): Promise<void> => {
-      if (planChaos.crashesAt(point)) attempt.kill(new SimulatedCrash(point))
+      if (planChaos.crashesAt(`plan ${point}`)) attempt.kill(new SimulatedCrash(`plan ${point}`))
       await attempt.pass()
       if (point === 'begun') this.#begins = true
     }
