@@ -224,7 +224,7 @@ export class Fleet {
 
   #mayStart(): boolean {
     if (this.#phase === 'runs') return true
-    if (this.#latecomers === 0 || !this.#random.chance(0.1)) return false
+    if (this.#latecomers === 0 || !this.#random.chance(0.2)) return false
     this.#latecomers--
     return true
   }

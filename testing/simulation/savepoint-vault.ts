@@ -8,6 +8,7 @@ export class SavepointVault {
   readonly #objects = new MemoryObjects()
   /** Of what is damaged, as it was. */
   readonly #originals = new Map<string, Buffer>()
+  #wasDamaged = false
 
   open(before: BeforeCall): CheckpointStore {
     const inner = this.#objects.open()
@@ -45,14 +46,14 @@ export class SavepointVault {
       bytes[random.below(bytes.length)]! ^= 1 << random.below(8)
       objects.set(name, bytes)
     }
+    this.#wasDamaged = true
     hits.add('savepoint damaged')
   }
 
-  /** A person puts back what was damaged. @returns whether anything was */
+  /** A person puts back what was damaged. @returns whether anything ever was: who read it may say so late */
   heal(): boolean {
-    const { size } = this.#originals
     for (const [name, bytes] of this.#originals) this.#objects.objects.set(name, bytes)
     this.#originals.clear()
-    return size > 0
+    return this.#wasDamaged
   }
 }
