@@ -17,22 +17,23 @@ import type { FleetCheckpoints } from './checkpoint-fleet.js'
 import { Difference } from './difference.js'
 import { Excuses } from './excuses.js'
 import { closedOn, sweep } from './final-state.js'
+import { Following } from './following.js'
 import {
   type Follower,
   type Machine,
   type Outcome,
   type Owner,
-  openFollower,
   openOwner,
   outcomeOf,
   type Surroundings,
+  tryOpening,
 } from './owner.js'
 import type { Random } from './random.js'
 import { idOfSlot } from './seats.js'
 import type { Shared } from './shared.js'
 import type { Site } from './site.js'
 import { app } from './topology.js'
-import { earliestOf, Trimming } from './trimming.js'
+import { Trimming } from './trimming.js'
 
 export interface FleetParts {
   /** By what the owner's store reflects; undefined: not so. */
@@ -57,8 +58,7 @@ export class Fleet {
   readonly #excuses: Excuses
   readonly #owners: Owner[] = []
   /** Nobody follows where there is none. */
-  readonly #following: Random | undefined
-  #follower: Follower | undefined
+  readonly #following: Following | undefined
   #takeoversLeft: number
   #phase: 'runs' | 'ends' | 'over' = 'runs'
   /** Starts by who has not heard yet that the plan ends. */
@@ -67,7 +67,6 @@ export class Fleet {
   constructor(site: Site, shared: Shared, chaos: Chaos, { trimming, following, seeding }: FleetParts) {
     this.#site = site
     this.#machines = site.free(following === undefined ? 2 : 3)
-    this.#following = following
     this.#seeding = seeding
     this.slot = site.slot
     this.#shared = shared
@@ -79,11 +78,23 @@ export class Fleet {
     // Where checkpoints are made, the log is trimmed behind them.
     if (trimming !== undefined && site.checkpoints === undefined)
       this.#trimming = new Trimming(trimming, shared.disk, this.#journal, shared.hits)
+    this.#following =
+      following &&
+      new Following({
+        random: following,
+        slot: site.slot,
+        shared,
+        checkpoints: site.checkpoints,
+        trimming: this.#trimming,
+        excuses: this.#excuses,
+        surroundings: () => this.#surroundings('as ever'),
+        free: (follower, crashed) => this.#free(follower, crashed),
+      })
     this.#takeoversLeft = this.#random.below(4)
   }
 
   get isDown(): boolean {
-    return this.#owners.length === 0 && this.#follower === undefined
+    return this.#owners.length === 0 && this.#following?.machine === undefined
   }
 
   /** Nothing will happen here any more. */
@@ -140,15 +151,7 @@ export class Fleet {
 
   /** The state of who has followed until the very end. Behind `stop`. */
   async stopFollower(): Promise<StateDisk | undefined> {
-    if (this.#following === undefined) return undefined
-    const follower = this.#follower ?? (await this.#follow())
-    assert(follower !== undefined, 'a standby starts when nothing goes wrong')
-    const { standby, machine } = follower
-    for (let idle = 0; idle < 3; ) idle = (await standby.step()) === 0 ? idle + 1 : 0
-    if (!(await standby.isLast())) throw new Difference('a standby does not follow to the end')
-    await standby.close()
-    await sweep(follower, this.#surroundings('as ever'))
-    return machine.disk
+    return await this.#following?.stop(this.#machines)
   }
 
   /** Every committed epoch once more, and none besides, on an empty store and with nothing going wrong. */
@@ -186,22 +189,20 @@ export class Fleet {
   async abandon(): Promise<void> {
     this.#latecomers = 0
     for (const owner of [...this.#owners]) await this.#end(owner, true)
-    if (this.#follower !== undefined) await this.#free(this.#follower, true)
-    this.#follower = undefined
+    await this.#following?.abandon()
   }
 
   /** One thing happens. */
   async turn(): Promise<void> {
     const random = this.#random
-    if (this.#following?.chance(0.4)) return await this.#followerTurn(this.#following)
+    if (this.#following?.random.chance(0.4)) return await this.#followerTurn(this.#following)
     if (this.#owners.length === 0) {
       if (this.#mayStart()) await this.#start()
       return
     }
     if (random.chance(0.1)) this.#shared.clock.advance(millis(random.pick([1, 700, 61_000])))
     if (this.#disk.delayedCommits > 0 && random.chance(0.2)) this.#shared.seats.settleDelayed()
-    const processes = this.#follower === undefined ? this.#owners : [...this.#owners, this.#follower]
-    await this.#checkpoints?.turn(processes, this.#live)
+    await this.#checkpoints?.turn([...this.#owners, ...(this.#following?.processes ?? [])], this.#live)
     await this.#reap()
     if (this.#owners.length === 0) return
     await this.#trimming?.turn(this.#liveOwner)
@@ -239,17 +240,8 @@ export class Fleet {
     if (this.#owners.length === 0 && this.#phase === 'runs') {
       await this.#checkpoints?.perhapsLoseJournal(this.#shared.plan.placement.slots, () => this.#startOnce(machine))
     }
-    machine.busy = true
-    let owner: Owner
-    try {
-      owner = await this.#open(machine)
-    } catch (error) {
-      // The state cannot be read: an injected fault; the machine tries again later.
-      if (!isWeirError(error, 'BACKEND_FAILED')) throw error
-      machine.disk.crash(machine.disk.unsynced)
-      machine.busy = false
-      return undefined
-    }
+    const owner = await tryOpening(machine, () => this.#open(machine))
+    if (owner === undefined) return undefined
     this.#owners.push(owner)
     if (this.#disk.topics.range(this.#journal).earliest > 0n) this.#hits.add('start inside a trimmed journal')
     const [wasOver, live] = [this.#phase !== 'runs' && (await this.#excuses.isOver()), this.#live]
@@ -306,26 +298,17 @@ export class Fleet {
   }
 
   /** Something happens to the standby, or it takes over: from an owner that is dead, hangs, or does nothing wrong. */
-  async #followerTurn(random: Random): Promise<void> {
-    const follower = this.#follower
-    if (follower === undefined) {
-      if (this.#phase === 'runs' && random.chance(0.5)) await this.#follow()
+  async #followerTurn(following: Following): Promise<void> {
+    const { random } = following
+    if (following.machine === undefined) {
+      if (this.#phase === 'runs' && random.chance(0.5)) await following.follow(this.#machines)
     } else if (random.chance(0.1) && this.#mayPromote() && (this.#owners.length === 0 || this.#chaos.chance(0.5))) {
       this.#hits.add(this.#owners.length === 0 ? 'promotion after a crash' : 'promotion of a live slot')
-      await this.#promote(follower)
+      await this.#promote(following.take())
     } else if (this.#chaos.chance(0.05)) {
-      const outcome = await outcomeOf(follower, follower.standby.close())
-      if (outcome.kind === 'threw') return await this.#lostFollower(follower, outcome.error)
-      await follower.checkpoints?.end('closed')
-      await follower.store.close()
-      await this.#free(follower, false)
-      this.#follower = undefined
-      this.#hits.add('standby restarts')
+      await following.restart()
     } else {
-      const earliest = earliestOf(this.#shared, this.slot)
-      const outcome = await outcomeOf(follower, follower.standby.step())
-      if (outcome.kind === 'threw') await this.#lostFollower(follower, outcome.error, earliest)
-      else if (follower.standby.caughtUp) this.#hits.add('standby follows')
+      await following.step()
     }
     await this.#reap()
   }
@@ -334,9 +317,7 @@ export class Fleet {
     return this.#owners.length < 2 && (this.#phase === 'runs' || this.#mayStart())
   }
 
-  async #promote(follower: Follower): Promise<void> {
-    this.#follower = undefined
-    const { standby, ...rest } = follower
+  async #promote({ standby, ...rest }: Follower): Promise<void> {
     const owner: Owner = { ...rest, slot: standby.slot }
     this.#owners.push(owner)
     const taking = async (): Promise<void> => {
@@ -346,57 +327,8 @@ export class Fleet {
     await this.#settle(owner, await outcomeOf(owner, taking()), 'start')
   }
 
-  async #follow(): Promise<Follower | undefined> {
-    const machine = this.#machines.find(candidate => !candidate.busy)
-    if (machine === undefined) return undefined
-    machine.busy = true
-    let follower: Follower
-    try {
-      follower = await openFollower(machine, this.#surroundings('as ever'))
-    } catch (error) {
-      if (!isWeirError(error, 'BACKEND_FAILED')) throw error
-      machine.disk.crash(machine.disk.unsynced)
-      machine.busy = false
-      return undefined
-    }
-    this.#follower = follower
-    const earliest = earliestOf(this.#shared, this.slot)
-    const restored = this.#hits.of('restored to an empty disk') + this.#hits.of('restored over a store')
-    const outcome = await outcomeOf(follower, follower.standby.start())
-    if (this.#hits.of('restored to an empty disk') + this.#hits.of('restored over a store') > restored)
-      this.#hits.add('standby restores a checkpoint')
-    if (outcome.kind === 'threw') await this.#lostFollower(follower, outcome.error, earliest)
-    return this.#follower
-  }
-
-  /**
-   * By a crash, by a fault that was injected, or because what it should have read is trimmed.
-   * @param earliest what was left when it began what it did not get through
-   */
-  async #lostFollower(
-    follower: Follower,
-    error: unknown,
-    earliest = earliestOf(this.#shared, this.slot),
-  ): Promise<void> {
-    this.#follower = undefined
-    if (!(error instanceof SimulatedCrash)) await follower.checkpoints?.end('closed')
-    await this.#free(follower, true)
-    if (error instanceof SimulatedCrash || isWeirError(error, 'BACKEND_FAILED')) return
-    if (await this.#excuses.excuse(error)) return
-    const isRefused = isWeirError(error, 'HISTORY_TRIMMED')
-    if (!isRefused && !isWeirError(error, 'OFFSET_OUT_OF_RANGE')) throw error
-    if (this.#checkpoints === undefined && this.#trimming?.holder === undefined) throw error
-    this.#hits.add('standby finds the log trimmed')
-    // A start tells what it is; a step only that something is gone.
-    if (!isRefused) return
-    this.#trimming?.restore(follower.machine)
-    // An owner goes on trimming while this one restores: another try finds a newer checkpoint.
-    if (earliest === earliestOf(this.#shared, this.slot))
-      await this.#checkpoints?.onRefused(error, follower, this.#shared.planNumber)
-  }
-
   #onFence(machine: Machine, fault: 'none' | 'refused' | 'indefinite'): void {
-    if (this.#follower?.machine === machine) throw new Difference('a standby fences')
+    if (this.#following?.machine === machine) throw new Difference('a standby fences')
     this.#shared.seats.fence(idOfSlot(this.slot), machine, fault, this.#random)
   }
 

@@ -1,4 +1,5 @@
 /** A slot object on a machine: the real slot and the real store, over a log and a backend that fail. */
+import { isWeirError } from '../../kernel/index.js'
 import { MemoryLog } from '../../log/memory/index.js'
 import { seedOf } from '../../runners/plans/index.js'
 import {
@@ -89,6 +90,19 @@ export async function openFollower(machine: Machine, around: Surroundings): Prom
   const gate = new Gate()
   const { options, ...rest } = await open(machine, around, gate)
   return { ...rest, gate, standby: new Standby(options) }
+}
+
+/** @returns undefined when an injected fault keeps the state from being read: the machine tries again later */
+export async function tryOpening<T>(machine: Machine, open: () => Promise<T>): Promise<T | undefined> {
+  machine.busy = true
+  try {
+    return await open()
+  } catch (error) {
+    if (!isWeirError(error, 'BACKEND_FAILED')) throw error
+    machine.disk.crash(machine.disk.unsynced)
+    machine.busy = false
+    return undefined
+  }
 }
 
 /** A slot of a plan that ends, with what its closer has to say of it. */
