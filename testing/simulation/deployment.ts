@@ -111,8 +111,9 @@ export class Deployment {
     if (this.isChanging) return false
     let processed = 0
     for (const fleet of this.fleets) {
-      if (fleet.processed === undefined) return false
-      processed += fleet.processed
+      const ofSlot = fleet.processed(this.#rescalers.length > 0)
+      if (ofSlot === undefined) return false
+      processed += ofSlot
     }
     return processed === records
   }

@@ -111,10 +111,13 @@ export class Fleet {
     return this.#owners.find(owner => owner.machine === this.#live)
   }
 
-  /** Records that have been processed, since the first plan began; those of slot 0 and of plans before are added up there. */
-  get processed(): number | undefined {
-    // One that a late rescaler has fenced learns of it when it has something to commit.
-    const owner = this.#liveOwner ?? (this.#owners.length === 1 ? this.#owners[0] : undefined)
+  /**
+   * Records that its owner has processed; of slot 0 with those of all plans before. undefined: nobody could say.
+   * @param mayBeFenced by a late rescaler: an owner alone learns of that when it has something to commit
+   */
+  processed(mayBeFenced: boolean): number | undefined {
+    const alone = mayBeFenced && this.#owners.length === 1 ? this.#owners[0] : undefined
+    const owner = this.#liveOwner ?? alone
     if (owner === undefined || owner.suspended !== undefined) return undefined
     const { counts } = owner.slot
     return (counts.get('records') ?? 0) + (counts.get('hop_records') ?? 0)
