@@ -17,13 +17,16 @@ import {
   writeSavepointPart,
 } from '../../state/index.js'
 import { type Plan, stateSchemas } from '../../topology/index.js'
-import { type EpochRecord, journalTopicOf, lastLink, type Slot } from '../slot/index.js'
+import { closingOf, type EpochRecord, epochOf, journalTopicOf, lastLink, type Slot } from '../slot/index.js'
 import { type Standing, standingOf } from './standing.js'
+
+/** What a closer asks of a slot. */
+export type ClosingSlot = Pick<Slot, 'start' | 'step' | 'mark' | 'closing' | 'hasDrained' | 'close'>
 
 /** A slot of the plan that ends, with the store that its state is read from. */
 export interface OpenSlot {
   /** Not started; opened as a closer. */
-  readonly slot: Slot
+  readonly slot: ClosingSlot
   /** The slot's own: another may not see yet what the slot has committed. */
   readonly log: Log
   readonly backend: StateBackend
@@ -58,7 +61,7 @@ export async function closePlan(options: CloseOptions): Promise<StoredSavepoint>
   if (there !== undefined && isOf(there, standing)) return there
   const slots = await openAll(options)
   try {
-    await Promise.all(slots.map(({ slot }) => slot.start()))
+    await ended(slots.map(({ slot }) => slot.start()))
     await options.at?.('started')
     await closeSlots(
       slots.map(({ slot }) => slot),
@@ -100,7 +103,7 @@ async function openAll({ plan, open }: CloseOptions): Promise<readonly OpenSlot[
   }
 }
 
-async function closeSlots(slots: readonly Slot[], savepoint: string, options: CloseOptions): Promise<void> {
+async function closeSlots(slots: readonly ClosingSlot[], savepoint: string, options: CloseOptions): Promise<void> {
   for (const slot of slots) while (slot.closing === undefined) await slot.mark({ savepoint, last: false })
   await options.at?.('marked')
   await drain(slots, options.signal)
@@ -111,21 +114,31 @@ async function closeSlots(slots: readonly Slot[], savepoint: string, options: Cl
   }
 }
 
-/** Until a whole round has found nothing: what one slot writes another may have to read. */
-async function drain(slots: readonly Slot[], signal: AbortSignal | undefined): Promise<void> {
+/**
+ * Until a whole round has found nothing: what one slot writes another may have to read. Who is closed was drained before, and reads
+ * nothing more: what its hops hold now is of the next plan, which somebody else has begun.
+ */
+async function drain(slots: readonly ClosingSlot[], signal: AbortSignal | undefined): Promise<void> {
   for (;;) {
     if (signal?.aborted) throw new WeirError('INTERRUPTED', 'the plan was not closed yet')
-    const moved = await Promise.all(slots.map(stepToIdle))
+    const left = slots.filter(slot => slot.closing?.last !== true)
+    const moved = await ended(left.map(stepToIdle))
     if (moved.some(Boolean)) continue
-    const drained = await Promise.all(slots.map(slot => slot.hasDrained()))
+    const drained = await ended(left.map(slot => slot.hasDrained()))
     if (drained.every(Boolean)) return
   }
 }
 
-async function stepToIdle(slot: Slot): Promise<boolean> {
+async function stepToIdle(slot: ClosingSlot): Promise<boolean> {
   let moved = false
   while ((await slot.step()).kind === 'committed') moved = true
   return moved
+}
+
+/** All have come to their end, also where one has failed: a slot that still works must not be closed. @throws what the first failed with */
+async function ended<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(work)
+  return await Promise.all(work)
 }
 
 /** The plan goes on after all. @throws WeirError PLAN_CLOSED when a slot is closed already; as slots do */
@@ -157,6 +170,12 @@ async function savePart(
   // Writes back what the store lacks of the closing epoch.
   await slot.close()
   const last = defined(await lastLink(log, { topic: journalTopicOf(app), partition: number }), 'a closing epoch')
+  if (closingOf(last.record)?.last !== true) {
+    throw new WeirError(
+      'PLAN_CLOSED',
+      `the plan that follows has begun: slot ${number} is at epoch ${epochOf(last.record)}`,
+    )
+  }
   const { positions, watermark_ms, stages_ms = [watermark_ms], clocks, counts } = last.record as EpochRecord
   const facts = { inputs: positions, watermarks_ms: stages_ms, clocks, counts }
   const place = { app, name, slot: number, facts, backend, clock, ...(namespace && { namespace }) }

@@ -171,4 +171,22 @@ describe('a plan that another follows', () => {
       })
     }
   }
+
+  it('whoever closes a closed plan learns that another has begun', async () => {
+    const shops = await Shops.open(2)
+    const { cluster } = shops
+    await shops.sell(20)
+    const killed = (point: string) => (reached: string) => {
+      if (reached === point) throw new Killed(point)
+    }
+    await assert.rejects(cluster.rescale(3, killed('closed')), Killed)
+    const late = cluster.rescale(3, async point => {
+      if (point !== 'started') return
+      await cluster.rescale(3)
+      await shops.sell(20)
+      await cluster.drain()
+    })
+    await assert.rejects(late, { code: 'PLAN_CLOSED' })
+    await shops.verify()
+  })
 })

@@ -35,7 +35,7 @@ const app = 'fraud'
 const epochRecordsDefault = 512
 const epochsPerWriteBack = 48
 /** Folding so many records again after a crash takes seconds; writing state back more often costs every run more. */
-const recordsPerWriteBackMax = 500_000
+const recordsPerWriteBackMax = 1_000_000
 
 export interface ReplaySummary {
   readonly lines: number

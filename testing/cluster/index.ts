@@ -111,7 +111,7 @@ export class Cluster {
     number: number,
     more: Pick<SlotOptions, 'planNumber' | 'isCloser'>,
     limits = this.#limits,
-  ): Promise<OpenSlot> {
+  ): Promise<OpenSlot & { readonly slot: Slot }> {
     const backend = new StateDisk().open()
     const keyGroups = keyGroupsFor(this.#partitions)
     const store = await StateStore.open({ backend, keyGroups, cacheBytesMax: 1 << 20 })

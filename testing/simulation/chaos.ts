@@ -7,6 +7,7 @@ import type { CommitFault, Faults, PollFault } from '../../log/memory/index.js'
 import type { CrashPoint } from '../../runners/slot/index.js'
 import type { CheckpointPoint } from '../../state/index.js'
 import type { CheckpointKind } from './checkpoint-kinds.js'
+import type { PlanKind, PlanPoint } from './plan-kinds.js'
 import type { Random } from './random.js'
 import type { ModelFault } from './topology.js'
 
@@ -84,17 +85,18 @@ export const oneSlotKinds: readonly FaultKind[] = [
 ]
 
 export type FaultKind = (typeof faultKinds)[number] | (typeof exchangeKinds)[number] | (typeof standbyKinds)[number]
-export type Point = CrashPoint | CheckpointPoint
+export type Point = CrashPoint | CheckpointPoint | PlanPoint
+export type Kind = FaultKind | CheckpointKind | PlanKind
 
 /** How often each crash point and each fault was hit. */
 export class Hits {
   readonly counts = new Map<string, number>()
 
-  add(what: FaultKind | CheckpointKind | Point, by = 1): void {
+  add(what: Kind | Point, by = 1): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + by)
   }
 
-  of(what: FaultKind | CheckpointKind | Point): number {
+  of(what: Kind | Point): number {
     return this.counts.get(what) ?? 0
   }
 }
@@ -151,14 +153,14 @@ export class Chaos {
   }
 
   /** @param onFence the committer is asked for: what is under way arrives now or never */
-  logFaults(onFence: (fault: 'none' | 'refused' | 'indefinite') => void): Faults {
+  logFaults(onFence: (fault: 'none' | 'refused' | 'indefinite', id: string) => void): Faults {
     return {
       commit: () => this.#commitFault(),
       poll: () => this.#pollFault(),
-      committer: () => {
+      committer: id => {
         const fault = this.#fault() ? this.#random.pick(['refused', 'indefinite'] as const) : 'none'
         if (fault !== 'none') this.#hits.add(`committer ${fault}`)
-        onFence(fault)
+        onFence(fault, id)
         return fault
       },
     }

@@ -1,8 +1,8 @@
 /** How a world with checkpoints is laid out, and what goes wrong with them: drawn from the seed, bounded by budgets. */
-import type { CrashPoint } from '../../runners/slot/index.js'
-import type { CheckpointLimits, CheckpointPoint, Retention } from '../../state/index.js'
-import type { Hits } from './chaos.js'
+import type { CheckpointLimits, Retention } from '../../state/index.js'
+import type { Hits, Point } from './chaos.js'
 import { checkpointPoints, restorePoints } from './checkpoint-kinds.js'
+import type { StoreFault } from './faulty-store.js'
 import type { Random } from './random.js'
 
 export interface CheckpointConfig {
@@ -40,19 +40,20 @@ export class CheckpointChaos {
   readonly #random: Random
   readonly #hits: Hits
   readonly #faultChance: number
-  readonly #focus: CheckpointPoint | CrashPoint
+  readonly #focus: Point
   #faultsLeft: number
   #crashesLeft: number
   #outage = 0
   #calm = false
 
-  constructor(random: Random, hits: Hits) {
+  /** @param points at which a process is stopped dead, one of them more often than the others */
+  constructor(random: Random, hits: Hits, points: readonly Point[] = [...checkpointPoints, ...restorePoints]) {
     this.#random = random
     this.#hits = hits
     this.#faultChance = random.pick([0, 0.02, 0.1])
     this.#faultsLeft = random.below(8)
     this.#crashesLeft = random.below(5)
-    this.#focus = random.pick([...checkpointPoints, ...restorePoints])
+    this.#focus = random.pick(points)
   }
 
   calmDown(): void {
@@ -67,7 +68,7 @@ export class CheckpointChaos {
     return true
   }
 
-  crashesAt(point: CheckpointPoint | CrashPoint): boolean {
+  crashesAt(point: Point): boolean {
     if (this.#calm || this.#crashesLeft === 0) return false
     if (!this.#random.chance(point === this.#focus ? 0.6 : 0.01)) return false
     this.#crashesLeft--
@@ -81,8 +82,7 @@ export class CheckpointChaos {
     this.#hits.add('store outage')
   }
 
-  /** 'lost': the call does nothing; 'unheard': it does what it should, and says that it failed. */
-  storeFault(): 'lost' | 'unheard' | undefined {
+  storeFault(): StoreFault {
     if (this.#outage > 0) {
       this.#outage--
       return 'lost'

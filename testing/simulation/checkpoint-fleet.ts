@@ -10,13 +10,14 @@ import { isWeirError, type WeirError } from '../../kernel/index.js'
 import { offset } from '../../log/index.js'
 import { type MemoryDisk, MemoryLog } from '../../log/memory/index.js'
 import { journalTopicOf } from '../../runners/slot/index.js'
-import { type Manifest, type StateBackend, MemoryDisk as StateDisk } from '../../state/index.js'
+import { type Catalogue, type Manifest, type StateBackend, MemoryDisk as StateDisk } from '../../state/index.js'
 import type { ManualClock } from '../driver/index.js'
 import type { Hits } from './chaos.js'
 import { CheckpointChaos, type CheckpointConfig } from './checkpoint-chaos.js'
 import { OwnerCheckpoints } from './checkpoint-owner.js'
 import { Vault } from './checkpoint-vault.js'
 import { Difference } from './difference.js'
+import type { BeforeCall } from './faulty-store.js'
 import { isReachable } from './history.js'
 import type { Machine, Outcome, Owner } from './owner.js'
 import type { Random } from './random.js'
@@ -27,7 +28,8 @@ type Process = Pick<Owner, 'machine' | 'checkpoints'>
 
 export interface CheckpointParts {
   readonly slot: number
-  readonly slots: number
+  /** Inputs live for as long as a checkpoint that is kept needs them; else for ever. */
+  readonly trimsInputs: boolean
   readonly config: CheckpointConfig
   readonly disk: MemoryDisk
   readonly clock: ManualClock
@@ -66,7 +68,7 @@ export class FleetCheckpoints {
     backend: StateBackend,
     { isLive, others }: { readonly isLive: () => boolean; readonly others: () => readonly Owner[] },
   ): Promise<OwnerCheckpoints> {
-    const { slot, slots, config, disk, clock, hits } = this.#parts
+    const { slot, trimsInputs, config, disk, clock, hits } = this.#parts
     return await OwnerCheckpoints.open({
       slot,
       config,
@@ -94,7 +96,7 @@ export class FleetCheckpoints {
         for (const other of others()) await this.#advance(other, true)
       },
       onRetained: async kept => {
-        if (slots === 1) await this.#trimInputs(kept)
+        if (trimsInputs) await this.#trimInputs(kept)
         this.#check(() => this.#vault.checkKept(config.keep.countMin))
       },
     })
@@ -116,7 +118,7 @@ export class FleetCheckpoints {
   }
 
   /** Something goes wrong, and checkpoints that are being made go on. @throws Difference */
-  async turn(processes: readonly Process[], live: Machine | undefined): Promise<void> {
+  async turn(processes: readonly Process[], live: object | undefined): Promise<void> {
     const { config, hits } = this.#parts
     const chaos = this.#chaos
     if (chaos.fault(0.01)) chaos.beginOutage()
@@ -155,6 +157,11 @@ export class FleetCheckpoints {
       await checkpoints.advance()
     }
     if (duringRestore && hits.of('checkpoints removed') > removed) hits.add('retention while another restores')
+  }
+
+  /** For who only restores. */
+  reading(before: BeforeCall): Catalogue {
+    return this.#vault.reading(before)
   }
 
   async calmDown(): Promise<void> {
@@ -205,22 +212,21 @@ export class FleetCheckpoints {
    * A slot says that what is left of the log and the checkpoints is not enough.
    * @throws Difference when it is
    */
-  async onRefused(error: WeirError, { checkpoints }: Process): Promise<void> {
+  async onRefused(error: WeirError, { checkpoints }: Pick<Process, 'checkpoints'>, plan: number): Promise<void> {
     const { disk, slot } = this.#parts
     const beganAt = checkpoints?.beganAt
-    if (beganAt !== undefined && (await isReachable(disk, slot, beganAt)))
+    if (beganAt !== undefined && (await isReachable(disk, { slot, plan }, beganAt)))
       throw new Difference(`${error.message}; but its own state lay inside the log`)
-    const usable = this.#vault.usable()
+    const usable = this.#vault.usable(plan)
     if (usable.length > 0) {
       const epochs = usable.map(({ epoch }) => epoch).join(', ')
       throw new Difference(`${error.message}; but there are whole checkpoints of the epochs ${epochs}`)
     }
     this.#parts.hits.add('refused: no checkpoint is whole')
     this.#vault.heal()
-    if (this.#vault.usable().length === 0) throw new Difference(`${error.message}, and nothing was damaged`)
+    if (this.#vault.usable(plan).length === 0) throw new Difference(`${error.message}, and nothing was damaged`)
   }
 
-  /** Inputs live for as long as a checkpoint that is kept needs them. */
   async #trimInputs(kept: readonly Manifest[]): Promise<void> {
     const { disk, hits } = this.#parts
     const log = new MemoryLog(disk)
@@ -242,11 +248,12 @@ export class FleetCheckpoints {
 
   /**
    * Somebody deletes the journal, or its records; a slot that starts then must refuse.
+   * @param slots of the plan that runs
    * @param start of a machine that is not busy
    */
-  async perhapsLoseJournal(start: () => Promise<Outcome>): Promise<void> {
+  async perhapsLoseJournal(slots: number, start: () => Promise<Outcome>): Promise<void> {
     const partition = this.#parts.disk.topics.partition(this.#journal)
-    if (partition.entries.length < 2 || !this.#hasDecided() || !this.#chaos.fault(0.05)) return
+    if (partition.entries.length < 2 || !this.#hasDecided(slots) || !this.#chaos.fault(0.05)) return
     const { earliest, latest } = partition
     const entries = partition.entries.splice(0)
     const end = this.#random.chance(0.5) ? 0 : latest
@@ -259,8 +266,8 @@ export class FleetCheckpoints {
     Object.assign(partition, { earliest, latest })
   }
 
-  #hasDecided(): boolean {
-    const { disk, slot, slots } = this.#parts
+  #hasDecided(slots: number): boolean {
+    const { disk, slot } = this.#parts
     const decisions = disk.topics.partitions(topics.decisions)
     return decisions.some(({ partition, latest }) => partition % slots === slot && latest > 0)
   }

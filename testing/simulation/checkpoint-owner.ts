@@ -16,45 +16,11 @@ import {
   type Manifest,
   type StateBackend,
 } from '../../state/index.js'
-import { type Hits, SimulatedCrash } from './chaos.js'
+import { type Hits, type Point, SimulatedCrash } from './chaos.js'
 import type { CheckpointChaos, CheckpointConfig } from './checkpoint-chaos.js'
 import type { Vault } from './checkpoint-vault.js'
+import { Lane, never } from './lane.js'
 import { app } from './topology.js'
-
-/** Where a checkpoint waits until it is let on. */
-class Lane {
-  #go: (() => void) | undefined
-  #onHeld: (() => void) | undefined
-  /** Nothing is held any more. */
-  open = false
-
-  async pass(): Promise<void> {
-    if (this.open) return
-    const passed = new Promise<void>(resolve => {
-      this.#go = resolve
-    })
-    this.#onHeld?.()
-    await passed
-  }
-
-  get isHeld(): boolean {
-    return this.#go !== undefined
-  }
-
-  /** Lets on what is held. @returns resolves when it is held again */
-  letOn(): Promise<void> {
-    const held = new Promise<void>(resolve => {
-      this.#onHeld = resolve
-    })
-    const go = this.#go
-    this.#go = undefined
-    go?.()
-    return held
-  }
-}
-
-/** One for each who waits: those of a common one would all be kept. */
-const never = (): Promise<never> => new Promise(() => {})
 
 export interface CheckpointSurroundings {
   readonly slot: number
@@ -168,7 +134,7 @@ export class OwnerCheckpoints {
 
   /** For `crashAt` of the slot. @throws SimulatedCrash */
   crashAt(point: CrashPoint): void {
-    if (this.#around.chaos.crashesAt(point)) throw this.#kill(point)
+    if (this.#around.chaos.crashesAt(point)) throw this.kill(point)
   }
 
   onSlotEvent(event: SlotEvent): void {
@@ -182,7 +148,7 @@ export class OwnerCheckpoints {
   async end(how: 'closed' | 'killed'): Promise<void> {
     if (this.#ended) return
     this.#ended = true
-    if (how === 'killed') this.#kill('told')
+    if (how === 'killed') this.kill('told')
     else {
       this.#lane.open = true
       this.#lane.letOn()
@@ -191,7 +157,8 @@ export class OwnerCheckpoints {
     await this.spool.close()
   }
 
-  #kill(point: CrashPoint | CheckpointPoint): SimulatedCrash {
+  /** None of its calls returns any more. */
+  kill(point: Point): SimulatedCrash {
     this.#dead = true
     const crash = new SimulatedCrash(point)
     this.#die(crash)
@@ -200,7 +167,7 @@ export class OwnerCheckpoints {
 
   async #pauseAt(point: CheckpointPoint): Promise<void> {
     await this.#lane.pass()
-    if (this.#around.chaos.crashesAt(point)) this.#kill(point)
+    if (this.#around.chaos.crashesAt(point)) this.kill(point)
     await this.#live()
   }
 

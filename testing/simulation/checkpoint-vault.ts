@@ -2,17 +2,15 @@
  * The checkpoint store of one slot as the simulation sees it: what was ever put there, what somebody lost or damaged since, and
  * what must be found whole.
  */
-import { WeirError } from '../../kernel/index.js'
 import { offset, type TopicPartition } from '../../log/index.js'
 import type { MemoryDisk } from '../../log/memory/index.js'
-import { journalTopicOf } from '../../runners/slot/index.js'
+import { journalTopicOf, parseJournalRecord, planOf } from '../../runners/slot/index.js'
 import { Catalogue, type CheckpointStore, type Manifest, MemoryObjects } from '../../state/index.js'
 import type { Hits } from './chaos.js'
 import { Difference } from './difference.js'
+import { type BeforeCall, faultyStore } from './faulty-store.js'
 import type { Random } from './random.js'
 import { app } from './topology.js'
-
-const failure = (call: string): WeirError => new WeirError('CHECKPOINT_STORE_FAILED', `injected: ${call}`)
 
 export class Vault {
   readonly #slot: number
@@ -32,33 +30,21 @@ export class Vault {
   }
 
   /**
-   * @param before each call: waits, and says what goes wrong with it
    * @param onManifest one was published; `lacks`: segments that it names are not there, and nobody damaged them
    */
-  open(
-    before: (call: keyof CheckpointStore) => Promise<'lost' | 'unheard' | undefined>,
-    onManifest: (lacks: boolean) => 'of the owner' | 'of a zombie',
-  ): CheckpointStore {
+  open(before: BeforeCall, onManifest: (lacks: boolean) => 'of the owner' | 'of a zombie'): CheckpointStore {
     const inner = this.#objects.open()
-    const call = async <T>(kind: keyof CheckpointStore, work: () => Promise<T>): Promise<T> => {
-      const fault = await before(kind)
-      if (fault === 'lost') throw failure(kind)
-      const result = await work()
-      if (fault === 'unheard') throw failure(kind)
-      return result
-    }
     const keep = (name: string, bytes: Uint8Array): void => {
       this.#originals.set(name, Buffer.from(bytes))
       this.#damaged.delete(name)
     }
-    return {
-      put: (name, bytes) =>
-        call('put', async () => {
+    return faultyStore(
+      {
+        put: async (name, bytes) => {
           await inner.put(name, bytes)
           keep(name, bytes)
-        }),
-      create: (name, bytes) =>
-        call('create', async () => {
+        },
+        create: async (name, bytes) => {
           if (!(await inner.create(name, bytes))) return false
           keep(name, bytes)
           const manifest = this.#parse(Buffer.from(bytes))
@@ -67,22 +53,20 @@ export class Vault {
           const isDamaged = this.#partsOf(name, Buffer.from(bytes)).some(part => this.#damaged.has(part))
           if (onManifest(lacks) === 'of the owner' && !lacks && !isDamaged) this.#publishedUsable.add(name)
           return true
-        }),
-      get: name => call('get', () => inner.get(name)),
-      async *list(prefix) {
-        if ((await before('list')) !== undefined) throw failure('list')
-        yield* inner.list(prefix)
-      },
-      delete: names =>
-        call('delete', async () => {
+        },
+        get: name => inner.get(name),
+        list: prefix => inner.list(prefix),
+        delete: async names => {
           await inner.delete(names)
           for (const name of names) {
             this.#originals.delete(name)
             this.#damaged.delete(name)
           }
-        }),
-      close: () => inner.close(),
-    }
+        },
+        close: () => inner.close(),
+      },
+      before,
+    )
   }
 
   /** Somebody loses an object, cuts it short or changes a bit of it. */
@@ -134,10 +118,10 @@ export class Vault {
       })
   }
 
-  /** From which a slot that lost everything goes on as things are. */
-  usable(): readonly Manifest[] {
+  /** From which a slot of this plan that lost everything goes on as things are. */
+  usable(plan: number): readonly Manifest[] {
     return this.manifests().flatMap(({ manifest, whole, damaged }) =>
-      whole && !damaged && this.#isReachable(manifest) ? [manifest] : [],
+      whole && !damaged && this.#isReachable(manifest) && planOfManifest(manifest) === plan ? [manifest] : [],
     )
   }
 
@@ -180,8 +164,11 @@ export class Vault {
     return has(journal, offset(resume?.offset ?? 0)) && inputs.every(({ offset: from, ...at }) => has(at, BigInt(from)))
   }
 
-  /** For who checks: no faults. */
-  catalogue(): Catalogue {
-    return new Catalogue(this.#objects.open(), app, this.#slot)
+  /** For who only restores. */
+  reading(before: BeforeCall): Catalogue {
+    return new Catalogue(faultyStore(this.#objects.open(), before), app, this.#slot)
   }
 }
+
+const planOfManifest = ({ resume }: Manifest): number | undefined =>
+  resume === null ? undefined : planOf(parseJournalRecord(Buffer.from(resume.genesis)))

@@ -11,7 +11,7 @@ for (const slots of [2, 3]) {
     const hits = new Hits()
     for (let seed = 0; seed < seeds; seed++) {
       try {
-        await runSeed(seed, hits, slots)
+        await runSeed(seed, hits, { slots })
       } catch (error) {
         throw new Error(`seed ${seed}; again: npm run sim -- --seed ${seed} --slots ${slots}`, { cause: error })
       }

@@ -6,51 +6,42 @@
  * What is checked as it runs: only the owner's step may commit; whoever is told SLOT_FENCED is not the owner; what ends
  * a slot is a crash, a fencing or a fault that was injected, nothing else.
  */
-import { assert, days, defined, isWeirError, millis } from '../../kernel/index.js'
+import { assert, isWeirError, millis } from '../../kernel/index.js'
 import type { TopicPartition } from '../../log/index.js'
 import type { MemoryDisk } from '../../log/memory/index.js'
-import { journalTopicOf, ownedPartitions } from '../../runners/slot/index.js'
+import { journalTopicOf } from '../../runners/slot/index.js'
 import { MemoryDisk as StateDisk } from '../../state/index.js'
-import type { Plan } from '../../topology/index.js'
-import type { ManualClock } from '../driver/index.js'
 import { type Chaos, type Hits, SimulatedCrash } from './chaos.js'
+import type { CheckpointChaos } from './checkpoint-chaos.js'
 import type { FleetCheckpoints } from './checkpoint-fleet.js'
-import type { WorldConfig } from './config.js'
 import { Difference } from './difference.js'
-import { expiryClockOf } from './history.js'
+import { Excuses } from './excuses.js'
+import { closedOn, sweep } from './final-state.js'
+import { Following } from './following.js'
 import {
   type Follower,
   type Machine,
   type Outcome,
   type Owner,
-  openFollower,
   openOwner,
   outcomeOf,
   type Surroundings,
+  tryOpening,
 } from './owner.js'
 import type { Random } from './random.js'
+import { idOfSlot } from './seats.js'
+import type { Shared } from './shared.js'
+import type { Site } from './site.js'
 import { app } from './topology.js'
 import { Trimming } from './trimming.js'
-
-/** What all slots of a world share. */
-export interface Shared {
-  readonly disk: MemoryDisk
-  readonly plan: Plan
-  readonly config: WorldConfig
-  readonly clock: ManualClock
-  readonly hits: Hits
-  readonly random: Random
-  /** No slot object is left that could have read what is about to be lost. */
-  readonly allDown: () => boolean
-}
 
 export interface FleetParts {
   /** By what the owner's store reflects; undefined: not so. */
   readonly trimming: Random | undefined
   /** Undefined: there are no standbys. */
   readonly following: Random | undefined
-  /** Undefined: nobody makes any. */
-  readonly checkpoints: FleetCheckpoints | undefined
+  /** Of what happens to slots while they take over the state of the plan before. */
+  readonly seeding: CheckpointChaos
 }
 
 export class Fleet {
@@ -60,59 +51,76 @@ export class Fleet {
   readonly #trimming: Trimming | undefined
   readonly #chaos: Chaos
   readonly #journal: TopicPartition
-  readonly #machines: readonly Machine[]
+  readonly #site: Site
+  #machines: readonly Machine[]
   readonly #checkpoints: FleetCheckpoints | undefined
+  readonly #seeding: CheckpointChaos
+  readonly #excuses: Excuses
   readonly #owners: Owner[] = []
   /** Nobody follows where there is none. */
-  readonly #following: Random | undefined
-  #follower: Follower | undefined
-  /** On it the committer was made that is not fenced. */
-  #live: Machine | undefined
+  readonly #following: Following | undefined
   #takeoversLeft: number
+  #phase: 'runs' | 'ends' | 'over' = 'runs'
+  /** Starts by who has not heard yet that the plan ends. */
+  #latecomers = 0
 
-  constructor(slot: number, shared: Shared, chaos: Chaos, { trimming, following, checkpoints }: FleetParts) {
-    const machines = following === undefined ? 2 : 3
-    this.#machines = Array.from({ length: machines }, (_, number) => ({ number, disk: new StateDisk(), busy: false }))
-    this.#following = following
-    this.slot = slot
+  constructor(site: Site, shared: Shared, chaos: Chaos, { trimming, following, seeding }: FleetParts) {
+    this.#site = site
+    this.#machines = site.free(following === undefined ? 2 : 3)
+    this.#seeding = seeding
+    this.slot = site.slot
     this.#shared = shared
     this.#random = shared.random
     this.#chaos = chaos
-    this.#checkpoints = checkpoints
-    this.#journal = { topic: journalTopicOf(app), partition: slot }
+    this.#checkpoints = site.checkpoints
+    this.#excuses = new Excuses(shared, site.slot, site.checkpoints !== undefined)
+    this.#journal = { topic: journalTopicOf(app), partition: site.slot }
     // Where checkpoints are made, the log is trimmed behind them.
-    if (trimming !== undefined && checkpoints === undefined)
+    if (trimming !== undefined && site.checkpoints === undefined)
       this.#trimming = new Trimming(trimming, shared.disk, this.#journal, shared.hits)
+    this.#following =
+      following &&
+      new Following({
+        random: following,
+        slot: site.slot,
+        shared,
+        checkpoints: site.checkpoints,
+        trimming: this.#trimming,
+        excuses: this.#excuses,
+        surroundings: () => this.#surroundings('as ever'),
+        free: (follower, crashed) => this.#free(follower, crashed),
+      })
     this.#takeoversLeft = this.#random.below(4)
   }
 
   get isDown(): boolean {
-    return this.#owners.length === 0 && this.#follower === undefined
+    return this.#owners.length === 0 && this.#following?.machine === undefined
+  }
+
+  /** Nothing will happen here any more. */
+  get isOut(): boolean {
+    return this.isDown && this.#latecomers === 0
+  }
+
+  /** On it the committer was made that is not fenced, unless somebody else made it: another plan's, or a closer. */
+  get #live(): object | undefined {
+    return this.#shared.seats.holder(idOfSlot(this.slot))
   }
 
   get #liveOwner(): Owner | undefined {
     return this.#owners.find(owner => owner.machine === this.#live)
   }
 
-  /** Its owner has read everything that there is for it. */
-  get allProcessed(): boolean {
-    const live = this.#liveOwner
-    if (live === undefined || live.suspended !== undefined) return false
-    const { counts } = live.slot
-    return (counts.get('records') ?? 0) + (counts.get('hop_records') ?? 0) === this.#recordsInLog()
-  }
-
-  #recordsInLog(): number {
-    let records = 0
-    for (const at of this.#inputs()) {
-      const partition = this.#disk.topics.partition(at)
-      for (const entry of [...partition.trimmed, ...partition.entries]) records += entry.count
-    }
-    return records
-  }
-
-  #inputs(): readonly TopicPartition[] {
-    return ownedPartitions(this.#shared.plan, this.slot, topic => this.#disk.topics.partitions(topic).length)
+  /**
+   * Records that its owner has processed; of slot 0 with those of all plans before. undefined: nobody could say.
+   * @param mayBeFenced by a late rescaler: an owner alone learns of that when it has something to commit
+   */
+  processed(mayBeFenced: boolean): number | undefined {
+    const alone = mayBeFenced && this.#owners.length === 1 ? this.#owners[0] : undefined
+    const owner = this.#liveOwner ?? alone
+    if (owner === undefined || owner.suspended !== undefined) return undefined
+    const { counts } = owner.slot
+    return (counts.get('records') ?? 0) + (counts.get('hop_records') ?? 0)
   }
 
   get #disk(): MemoryDisk {
@@ -126,6 +134,7 @@ export class Fleet {
   /** Nothing goes wrong any more: what is held up ends, and who is fenced learns of it. */
   async calmDown(): Promise<void> {
     this.#chaos.calmDown()
+    this.#seeding.calmDown()
     this.#checkpoints?.calmDown()
     for (const owner of [...this.#owners]) {
       if (owner.suspended !== undefined) await this.#resume(owner)
@@ -139,85 +148,72 @@ export class Fleet {
     assert(owner !== undefined, 'a slot starts when nothing goes wrong')
     for (const other of [...this.#owners]) if (other !== owner) await this.#end(other, false)
     await owner.slot.close()
-    await this.#sweep(owner)
+    await sweep(owner, this.#surroundings('as ever'))
     return owner.machine.disk
   }
 
   /** The state of who has followed until the very end. Behind `stop`. */
   async stopFollower(): Promise<StateDisk | undefined> {
-    if (this.#following === undefined) return undefined
-    const follower = this.#follower ?? (await this.#follow())
-    assert(follower !== undefined, 'a standby starts when nothing goes wrong')
-    const { standby, machine } = follower
-    for (let idle = 0; idle < 3; ) idle = (await standby.step()) === 0 ? idle + 1 : 0
-    if (!(await standby.isLast())) throw new Difference('a standby does not follow to the end')
-    await standby.close()
-    await this.#sweep(follower)
-    return machine.disk
+    return await this.#following?.stop(this.#machines)
   }
 
   /** Every committed epoch once more, and none besides, on an empty store and with nothing going wrong. */
   async rebuild(): Promise<StateDisk> {
-    return await this.#closedOn({ number: this.#machines.length, disk: new StateDisk(), busy: false }, 'alone')
+    return await closedOn(this.#site.machine(), this.#surroundings('alone'))
   }
 
   /** The same by a machine that has nothing but the checkpoints; undefined where nobody made any. */
   async restore(): Promise<StateDisk | undefined> {
     if (this.#checkpoints === undefined) return undefined
-    return await this.#closedOn({ number: this.#machines.length + 1, disk: new StateDisk(), busy: false }, 'as ever')
+    return await closedOn(this.#site.machine(), this.#surroundings('as ever'))
   }
 
-  /** What a slot without heartbeats comes to, which adds no epoch. */
-  async #closedOn(machine: Machine, how: 'alone' | 'as ever'): Promise<StateDisk> {
-    const { config } = this.#shared
-    const limits = { ...config.limits, heartbeatMs: millis(Number.POSITIVE_INFINITY) }
-    const shared = { ...this.#shared, config: { ...config, limits } }
-    const owner = await openOwner(machine, { ...this.#surroundings(how), shared })
-    await owner.slot.start()
-    await owner.slot.close()
-    await this.#sweep(owner)
-    return machine.disk
+  /** Whoever ends the plan is given the slot: some leave at once, some hang in a commit, some have not heard. */
+  async give(): Promise<void> {
+    this.#phase = 'ends'
+    this.#latecomers = this.#random.below(3)
+    for (const owner of this.#owners.filter(({ suspended }) => suspended === undefined)) {
+      const how = this.#random.below(3)
+      if (how === 0) await this.#restart(owner)
+      if (how === 1) await this.#suspend(owner)
+      this.#hits.add(
+        (['owner leaves a plan that ends', 'owner hangs as its plan ends', 'owner of a plan that ends'] as const)[how]!,
+      )
+    }
   }
 
-  /**
-   * What has expired goes sooner or later, and by whole days; here at once, at the end of the clock's day, so that two
-   * states can be compared.
-   */
-  async #sweep({ store, checkpoints }: Pick<Owner, 'store' | 'checkpoints'>): Promise<void> {
-    this.#untrim()
-    store.setExpiryClock((Math.floor((await expiryClockOf(this.#disk, this.slot)) / days(1)) + 1) * days(1))
-    await store.sweep(Number.MAX_SAFE_INTEGER)
-    await store.write(store.serialise(), defined(store.reflects, 'position of a closed slot'), { sync: true })
-    await checkpoints?.end('closed')
-    await store.close()
-    this.#untrim()
+  /** Another plan has begun: what is left here are zombies, and machines that have not heard. */
+  over(): void {
+    this.#phase = 'over'
+    this.#machines = [this.#site.machine()]
   }
 
-  /** Who checks wants to see everything that there ever was. */
-  #untrim(): void {
-    for (const { topic } of [...this.#inputs(), this.#journal]) this.#disk.untrim(topic)
+  /** Whatever is left is gone. */
+  async abandon(): Promise<void> {
+    this.#latecomers = 0
+    for (const owner of [...this.#owners]) await this.#end(owner, true)
+    await this.#following?.abandon()
   }
 
   /** One thing happens. */
   async turn(): Promise<void> {
     const random = this.#random
-    if (this.#following?.chance(0.4)) return await this.#followerTurn(this.#following)
+    if (this.#following?.random.chance(0.4)) return await this.#followerTurn(this.#following)
     if (this.#owners.length === 0) {
-      await this.#start()
+      if (this.#mayStart()) await this.#start()
       return
     }
     if (random.chance(0.1)) this.#shared.clock.advance(millis(random.pick([1, 700, 61_000])))
-    if (this.#disk.delayedCommits > 0 && random.chance(0.2)) this.#settleDelayed()
-    const processes = this.#follower === undefined ? this.#owners : [...this.#owners, this.#follower]
-    await this.#checkpoints?.turn(processes, this.#live)
+    if (this.#disk.delayedCommits > 0 && random.chance(0.2)) this.#shared.seats.settleDelayed()
+    await this.#checkpoints?.turn([...this.#owners, ...(this.#following?.processes ?? [])], this.#live)
     await this.#reap()
     if (this.#owners.length === 0) return
     await this.#trimming?.turn(this.#liveOwner)
     const picked = random.pick(this.#owners)
     const owner = this.#checkpoints?.insteadOf(picked, this.#liveOwner) ?? picked
     if (owner.suspended !== undefined) {
-      if (random.chance(0.3)) await this.#resume(owner)
-    } else if (this.#owners.length === 1 && this.#takeoversLeft > 0 && this.#chaos.chance(0.1)) {
+      if (random.chance(this.#phase === 'ends' ? 0.03 : 0.3)) await this.#resume(owner)
+    } else if (this.#mayTakeOver() && this.#chaos.chance(0.1)) {
       await this.#takeOver(owner)
     } else if (this.#chaos.chance(0.02)) {
       await this.#restart(owner)
@@ -226,28 +222,37 @@ export class Fleet {
     }
   }
 
+  #mayTakeOver(): boolean {
+    return this.#phase === 'runs' && this.#owners.length === 1 && this.#takeoversLeft > 0
+  }
+
+  #mayStart(): boolean {
+    if (this.#phase === 'runs') return true
+    if (this.#latecomers === 0 || !this.#random.chance(0.2)) return false
+    this.#latecomers--
+    return true
+  }
+
   async #start(): Promise<Owner | undefined> {
     const machine = this.#random.pick(this.#machines.filter(candidate => !candidate.busy))
+    if (machine === undefined) return undefined
     if (machine.disk.entries > 0 && machine !== this.#trimming?.holder && this.#chaos.chance(0.1)) {
-      if (this.#checkpoints === undefined) machine.disk = new StateDisk()
-      else await this.#checkpoints.loseDisk(machine)
+      await this.#loseDisk(machine)
       this.#hits.add('state wiped')
     }
-    if (this.#owners.length === 0) await this.#checkpoints?.perhapsLoseJournal(() => this.#startOnce(machine))
-    machine.busy = true
-    let owner: Owner
-    try {
-      owner = await this.#open(machine)
-    } catch (error) {
-      // The state cannot be read: an injected fault; the machine tries again later.
-      if (!isWeirError(error, 'BACKEND_FAILED')) throw error
-      machine.disk.crash(machine.disk.unsynced)
-      machine.busy = false
-      return undefined
+    if (this.#owners.length === 0 && this.#phase === 'runs') {
+      await this.#checkpoints?.perhapsLoseJournal(this.#shared.plan.placement.slots, () => this.#startOnce(machine))
     }
+    const owner = await tryOpening(machine, () => this.#open(machine))
+    if (owner === undefined) return undefined
     this.#owners.push(owner)
     if (this.#disk.topics.range(this.#journal).earliest > 0n) this.#hits.add('start inside a trimmed journal')
-    await this.#settle(owner, await outcomeOf(owner, started(owner)), 'start')
+    const [wasOver, live] = [this.#phase !== 'runs' && (await this.#excuses.isOver()), this.#live]
+    const outcome = await outcomeOf(owner, started(owner))
+    if (wasOver && (outcome.kind === 'done' || this.#live !== live))
+      throw new Difference('a slot of a closed plan has fenced')
+    if (owner.slot.closing !== undefined) this.#hits.add('owner of a plan that ends starts')
+    await this.#settle(owner, outcome, 'start')
     await this.#reap()
     return this.#owners.includes(owner) ? owner : undefined
   }
@@ -288,41 +293,34 @@ export class Fleet {
           others: () => this.#owners.filter(other => other.machine !== machine),
         }),
       onFence: (machine, fault) => this.#onFence(machine, fault),
+      whileSeeding: async owner => {
+        if (this.#seeding.crashesAt('seeding')) throw owner?.kill('seeding') ?? new SimulatedCrash('seeding')
+        return this.#seeding.storeFault()
+      },
     }
   }
 
   /** Something happens to the standby, or it takes over: from an owner that is dead, hangs, or does nothing wrong. */
-  async #followerTurn(random: Random): Promise<void> {
-    const follower = this.#follower
-    if (follower === undefined) {
-      if (random.chance(0.5)) await this.#follow()
-    } else if (
-      random.chance(0.1) &&
-      this.#owners.length < 2 &&
-      (this.#owners.length === 0 || this.#chaos.chance(0.5))
-    ) {
+  async #followerTurn(following: Following): Promise<void> {
+    const { random } = following
+    if (following.machine === undefined) {
+      if (this.#phase === 'runs' && random.chance(0.5)) await following.follow(this.#machines)
+    } else if (random.chance(0.1) && this.#mayPromote() && (this.#owners.length === 0 || this.#chaos.chance(0.5))) {
       this.#hits.add(this.#owners.length === 0 ? 'promotion after a crash' : 'promotion of a live slot')
-      await this.#promote(follower)
+      await this.#promote(following.take())
     } else if (this.#chaos.chance(0.05)) {
-      const outcome = await outcomeOf(follower, follower.standby.close())
-      if (outcome.kind === 'threw') return await this.#lostFollower(follower, outcome.error)
-      await follower.checkpoints?.end('closed')
-      await follower.store.close()
-      await this.#free(follower, false)
-      this.#follower = undefined
-      this.#hits.add('standby restarts')
+      await following.restart()
     } else {
-      const earliest = this.#earliest()
-      const outcome = await outcomeOf(follower, follower.standby.step())
-      if (outcome.kind === 'threw') await this.#lostFollower(follower, outcome.error, earliest)
-      else if (follower.standby.caughtUp) this.#hits.add('standby follows')
+      await following.step()
     }
     await this.#reap()
   }
 
-  async #promote(follower: Follower): Promise<void> {
-    this.#follower = undefined
-    const { standby, ...rest } = follower
+  #mayPromote(): boolean {
+    return this.#owners.length < 2 && (this.#phase === 'runs' || this.#mayStart())
+  }
+
+  async #promote({ standby, ...rest }: Follower): Promise<void> {
     const owner: Owner = { ...rest, slot: standby.slot }
     this.#owners.push(owner)
     const taking = async (): Promise<void> => {
@@ -332,68 +330,9 @@ export class Fleet {
     await this.#settle(owner, await outcomeOf(owner, taking()), 'start')
   }
 
-  async #follow(): Promise<Follower | undefined> {
-    const machine = this.#machines.find(candidate => !candidate.busy)
-    if (machine === undefined) return undefined
-    machine.busy = true
-    let follower: Follower
-    try {
-      follower = await openFollower(machine, this.#surroundings('as ever'))
-    } catch (error) {
-      if (!isWeirError(error, 'BACKEND_FAILED')) throw error
-      machine.disk.crash(machine.disk.unsynced)
-      machine.busy = false
-      return undefined
-    }
-    this.#follower = follower
-    const earliest = this.#earliest()
-    const restored = this.#hits.of('restored to an empty disk') + this.#hits.of('restored over a store')
-    const outcome = await outcomeOf(follower, follower.standby.start())
-    if (this.#hits.of('restored to an empty disk') + this.#hits.of('restored over a store') > restored)
-      this.#hits.add('standby restores a checkpoint')
-    if (outcome.kind === 'threw') await this.#lostFollower(follower, outcome.error, earliest)
-    return this.#follower
-  }
-
-  /** What is left of all that the slot reads. */
-  #earliest(): string {
-    return [this.#journal, ...this.#inputs()].map(at => this.#disk.topics.range(at).earliest).join(' ')
-  }
-
-  /**
-   * By a crash, by a fault that was injected, or because what it should have read is trimmed.
-   * @param earliest what was left when it began what it did not get through
-   */
-  async #lostFollower(follower: Follower, error: unknown, earliest = this.#earliest()): Promise<void> {
-    this.#follower = undefined
-    if (!(error instanceof SimulatedCrash)) await follower.checkpoints?.end('closed')
-    await this.#free(follower, true)
-    if (error instanceof SimulatedCrash || isWeirError(error, 'BACKEND_FAILED')) return
-    if (isWeirError(error, 'CHECKPOINT_STORE_FAILED') && this.#checkpoints !== undefined) {
-      this.#hits.add('start without checkpoint store')
-      return
-    }
-    const isRefused = isWeirError(error, 'HISTORY_TRIMMED')
-    if (!isRefused && !isWeirError(error, 'OFFSET_OUT_OF_RANGE')) throw error
-    if (this.#checkpoints === undefined && this.#trimming?.holder === undefined) throw error
-    this.#hits.add('standby finds the log trimmed')
-    // A start tells what it is; a step only that something is gone.
-    if (!isRefused) return
-    this.#trimming?.restore(follower.machine)
-    // An owner goes on trimming while this one restores: another try finds a newer checkpoint.
-    if (earliest === this.#earliest()) await this.#checkpoints?.onRefused(error, follower)
-  }
-
   #onFence(machine: Machine, fault: 'none' | 'refused' | 'indefinite'): void {
-    if (this.#follower?.machine === machine) throw new Difference('a standby fences')
-    if (this.#disk.delayedCommits > 0 && this.#random.chance(0.5)) this.#settleDelayed()
-    else if (this.#disk.delayedCommits > 0 && fault !== 'refused') this.#hits.add('delayed commit dropped')
-    if (fault !== 'refused') this.#live = fault === 'none' ? machine : undefined
-  }
-
-  #settleDelayed(): void {
-    this.#hits.add('delayed commit arrives')
-    this.#disk.settle()
+    if (this.#following?.machine === machine) throw new Difference('a standby fences')
+    this.#shared.seats.fence(idOfSlot(this.slot), machine, fault, this.#random)
   }
 
   async #step(owner: Owner): Promise<void> {
@@ -404,19 +343,22 @@ export class Fleet {
   async #takeOver(owner: Owner): Promise<void> {
     this.#takeoversLeft--
     this.#hits.add('takeover')
-    if (this.#random.chance(0.5)) {
-      const held = owner.gate.arm()
-      const stepping = outcomeOf(owner, owner.slot.step())
-      const first = await Promise.race([stepping, held])
-      owner.gate.disarm()
-      if (first === undefined) {
-        owner.suspended = stepping
-        this.#hits.add('takeover in mid-commit')
-      } else {
-        await this.#settle(owner, first, 'step')
-      }
-    }
+    if (this.#random.chance(0.5)) await this.#suspend(owner)
     await this.#start()
+  }
+
+  /** Its next commit hangs, unless its next step has none. */
+  async #suspend(owner: Owner): Promise<void> {
+    const held = owner.gate.arm()
+    const stepping = outcomeOf(owner, owner.slot.step())
+    const first = await Promise.race([stepping, held])
+    owner.gate.disarm()
+    if (first === undefined) {
+      owner.suspended = stepping
+      this.#hits.add('takeover in mid-commit')
+    } else {
+      await this.#settle(owner, first, 'step')
+    }
   }
 
   async #resume(owner: Owner): Promise<void> {
@@ -444,31 +386,37 @@ export class Fleet {
     if (!(error instanceof SimulatedCrash)) await owner.checkpoints?.end('closed')
     if (isWeirError(error, 'SLOT_FENCED')) {
       if (this.#live === owner.machine) throw new Difference('the owner was told that it is fenced')
-      this.#hits.add('zombie fenced')
+      this.#hits.add(this.#phase === 'over' ? 'zombie of an old plan fenced' : 'zombie fenced')
     } else if (isWeirError(error, 'HISTORY_TRIMMED')) {
       await this.#end(owner, true)
-      if (this.#checkpoints !== undefined) return this.#checkpoints.onRefused(error, owner)
+      if (this.#checkpoints !== undefined) return this.#checkpoints.onRefused(error, owner, this.#shared.planNumber)
       if (this.#trimming === undefined) throw error
       return this.#trimming.restore(owner.machine)
     } else if (isWeirError(error, 'OFFSET_OUT_OF_RANGE') && this.#live !== owner.machine) {
       this.#hits.add('zombie finds its input trimmed')
-    } else if (isWeirError(error, 'CHECKPOINT_STORE_FAILED') && this.#checkpoints !== undefined) {
-      this.#hits.add('start without checkpoint store')
     } else if (isWeirError(error, 'EPOCH_FAILED')) {
       this.#hits.add('recoveries exhausted')
-    } else if (!(error instanceof SimulatedCrash)) {
+    } else if (!(error instanceof SimulatedCrash) && !(await this.#excuses.excuse(error))) {
       // From a step a slot recovers by itself; a start or a close that fails is repeated by whoever runs the slot.
       const injected = isWeirError(error, 'BACKEND_FAILED') || isWeirError(error, 'COMMIT_INDEFINITE')
       if (during === 'step' || !injected) throw error
     }
     await this.#end(owner, true)
+    if (!(error instanceof SimulatedCrash) || error.point !== 'seeding' || !this.#random.chance(0.5)) return
+    await this.#loseDisk(owner.machine)
+    this.#hits.add('disk lost while it is seeded')
+  }
+
+  async #loseDisk(machine: Machine): Promise<void> {
+    if (this.#checkpoints === undefined) machine.disk = new StateDisk()
+    else await this.#checkpoints.loseDisk(machine)
   }
 
   /** The process is gone, and with a crash some of what it had not synced. */
   async #end(owner: Owner, crashed: boolean): Promise<void> {
     await this.#free(owner, crashed)
     this.#owners.splice(this.#owners.indexOf(owner), 1)
-    if (this.#live === owner.machine) this.#live = undefined
+    this.#shared.seats.leave(idOfSlot(this.slot), owner.machine)
     if (crashed && this.#shared.allDown() && this.#disk.unsyncedWrites > 0 && this.#chaos.chance(0.3)) {
       // What was under way is gone with it: it may rest on what is lost.
       this.#disk.abortDelayed()

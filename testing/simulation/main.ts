@@ -1,11 +1,13 @@
 /**
- * `npm run sim -- --seeds 10000 [--from N]`, or `--seed N` for one, `--slots N`, `--standbys 1`: slots over a simulated log, clock and disk.
+ * `npm run sim -- --seeds 10000 [--from N]`, or `--seed N` for one, `--slots N`, `--standbys 1`: slots over a simulated log, clock and disk;
+ * with `--rescale` 1 to 3 slots, and one to three times other ones.
  * Exit code 1 at the first difference, or when a crash point or a fault was hit too rarely to count as tested.
  */
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../kernel/index.js'
-import { crashPoints, exchangeKinds, faultKinds, Hits, oneSlotKinds, standbyKinds } from './chaos.js'
+import { crashPoints, exchangeKinds, type FaultKind, faultKinds, Hits, oneSlotKinds, standbyKinds } from './chaos.js'
 import { checkpointKinds, checkpointPoints, restorePoints } from './checkpoint-kinds.js'
+import { planKinds, planPoints } from './plan-kinds.js'
 import { runSeed } from './run-seed.js'
 
 /** In a run of 10,000 seeds; in others in proportion. What needs one owner to hang while another does several things: fewer. */
@@ -15,6 +17,8 @@ const hitsMinOf: Partial<Readonly<Record<string, number>>> = {
   'manifest that lacks segments': 10,
   'retention while another restores': 20,
 }
+/** With plan changes a slot that lost everything mostly begins again from the savepoint. */
+const hitsMinRescaled: typeof hitsMinOf = { 'refused: no checkpoint is whole': 10, 'excluded after it waited': 50 }
 const seedsOfHitsMin = 10_000
 const progressEveryMs = 5_000
 
@@ -23,24 +27,29 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
-    slots: { type: 'string', default: '1' },
+    slots: { type: 'string' },
     standbys: { type: 'string', default: '0' },
+    rescale: { type: 'boolean', default: false },
   },
 })
 const seeds = values.seed === undefined ? Number(values.seeds) : 1
 const from = Number(values.seed ?? values.from)
-const slots = Number(values.slots)
+const { rescale } = values
+const slots = Number(values.slots ?? 1)
 const standbys = Number(values.standbys)
 if (
   !Number.isSafeInteger(slots) ||
   slots < 1 ||
   slots > 8 ||
+  (rescale && values.slots !== undefined) ||
   (standbys !== 0 && standbys !== 1) ||
   !Number.isSafeInteger(seeds) ||
   seeds < 1 ||
   !Number.isSafeInteger(from)
 ) {
-  console.error('usage: npm run sim -- --seeds COUNT [--from FIRST] | --seed SEED [--slots SLOTS] [--standbys 1]')
+  console.error(
+    'usage: npm run sim -- --seeds COUNT [--from FIRST] | --seed SEED [--slots SLOTS | --rescale] [--standbys 1]',
+  )
   process.exit(2)
 }
 
@@ -49,10 +58,11 @@ const startedMs = systemClock.nowMs()
 let reportedMs = startedMs
 for (let seed = from; seed < from + seeds; seed++) {
   try {
-    await runSeed(seed, hits, slots, standbys)
+    await runSeed(seed, hits, { slots: rescale ? undefined : slots, standbys })
   } catch (error) {
     console.error(`seed ${seed}: ${error instanceof Error ? error.stack : String(error)}`)
-    console.error(`\nagain: npm run sim -- --seed ${seed} --slots ${slots} --standbys ${standbys}`)
+    const plans = rescale ? '--rescale' : `--slots ${slots}`
+    console.error(`\nagain: npm run sim -- --seed ${seed} ${plans} --standbys ${standbys}`)
     process.exit(1)
   }
   const nowMs = systemClock.nowMs()
@@ -64,13 +74,21 @@ for (let seed = from; seed < from + seeds; seed++) {
 
 const tookMs = systemClock.nowMs() - startedMs
 console.log(`${seeds} seeds from ${from} without a difference, ${(tookMs / seeds).toFixed(1)} ms each\n`)
-const points = [...crashPoints, ...checkpointPoints, ...restorePoints]
-const ofSlots =
-  slots === 1 ? faultKinds : [...faultKinds.filter(kind => !oneSlotKinds.includes(kind)), ...exchangeKinds]
-const ofStandbys = standbyKinds.filter(kind => slots === 1 || !oneSlotKinds.includes(kind))
+const several = rescale || slots > 1
+const points = [
+  ...crashPoints,
+  ...checkpointPoints,
+  ...restorePoints,
+  ...(rescale ? [...planPoints, 'seeding' as const] : []),
+]
+const of = (kinds: readonly FaultKind[]): readonly FaultKind[] =>
+  several ? kinds.filter(kind => !oneSlotKinds.includes(kind)) : kinds
 const kinds = [
-  ...(standbys === 0 ? ofSlots : [...ofSlots.filter(kind => kind !== 'log tail lost'), ...ofStandbys]),
+  ...of(faultKinds).filter(kind => standbys === 0 || kind !== 'log tail lost'),
+  ...(several ? exchangeKinds : []),
+  ...(standbys === 0 ? [] : of(standbyKinds)),
   ...checkpointKinds,
+  ...(rescale ? planKinds : []),
 ]
 for (const what of [
   ...points.map(point => ['crash', point] as const),
@@ -78,7 +96,8 @@ for (const what of [
 ]) {
   console.log(`${what[0].padEnd(6)} ${what[1].padEnd(34)} ${String(hits.of(what[1])).padStart(8)}`)
 }
-const dueOf = (what: string): number => Math.floor(((hitsMinOf[what] ?? hitsMin) * seeds) / seedsOfHitsMin)
+const rarer = rescale ? { ...hitsMinOf, ...hitsMinRescaled } : hitsMinOf
+const dueOf = (what: string): number => Math.floor(((rarer[what] ?? hitsMin) * seeds) / seedsOfHitsMin)
 const rare = [...points, ...kinds].filter(what => hits.of(what) < dueOf(what))
 if (rare.length > 0) {
   console.error(`\nhit too rarely: ${rare.map(what => `${what} ${hits.of(what)} of ${dueOf(what)}`).join(', ')}`)

@@ -4,11 +4,12 @@ import type { Hits } from './chaos.js'
 import { Random } from './random.js'
 import { verifyOutputs, verifyState } from './verify.js'
 import { verifyExchange } from './verify-exchange.js'
-import { World } from './world.js'
+import { World, type WorldKind } from './world.js'
 
 /** @throws Difference, or whatever a slot threw that it should not have */
-export async function runSeed(seed: number, hits: Hits, slots = 1, standbys = 0): Promise<void> {
-  const world = new World(new Random(String(seed)), hits, slots, standbys)
+export async function runSeed(seed: number, hits: Hits, kind: Partial<WorldKind> = {}): Promise<void> {
+  const { slots, standbys }: WorldKind = { slots: 1, standbys: 0, ...kind }
+  const world = new World(new Random(String(seed)), hits, { slots, standbys })
   try {
     await world.run()
     const states: StateDisk[] = []

@@ -1,14 +1,19 @@
-/** The log and the state backend as a simulated slot gets them: the real ones, with a gate and with faults. */
+/** The log and the state backend as a simulated slot gets them: the real ones, held up and with faults. */
 import { WeirError } from '../../kernel/index.js'
 import type { Log, LogCommitter } from '../../log/index.js'
 import type { RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from '../../state/index.js'
 import type { Chaos } from './chaos.js'
 
+/** Waits until a call of a log may go on. */
+export interface Hold {
+  pass(call: 'commit' | 'committer'): Promise<void>
+}
+
 /**
  * Holds up the next commit until it is let through: what a long pause of the process does between its last look at the
  * world and its write.
  */
-export class Gate {
+export class Gate implements Hold {
   #armed: (() => void) | undefined
   #open: (() => void) | undefined
 
@@ -28,9 +33,9 @@ export class Gate {
     this.#open = undefined
   }
 
-  async pass(): Promise<void> {
+  async pass(call: 'commit' | 'committer'): Promise<void> {
     const armed = this.#armed
-    if (armed === undefined) return
+    if (armed === undefined || call === 'committer') return
     this.#armed = undefined
     const opened = new Promise<void>(resolve => {
       this.#open = resolve
@@ -40,22 +45,25 @@ export class Gate {
   }
 }
 
-export function gatedLog(log: Log, gate: Gate): Log {
+export function heldLog(log: Log, hold: Hold): Log {
   return {
     totalOrder: log.totalOrder,
     createTopic: (topic, partitions) => log.createTopic(topic, partitions),
     partitionCount: topic => log.partitionCount(topic),
     range: at => log.range(at),
     reader: from => log.reader(from),
-    committer: async id => gatedCommitter(await log.committer(id), gate),
+    committer: async id => {
+      await hold.pass('committer')
+      return heldCommitter(await log.committer(id), hold)
+    },
     close: () => log.close(),
   }
 }
 
-const gatedCommitter = (committer: LogCommitter, gate: Gate): LogCommitter => ({
+const heldCommitter = (committer: LogCommitter, hold: Hold): LogCommitter => ({
   id: committer.id,
   commit: async appends => {
-    await gate.pass()
+    await hold.pass('commit')
     return await committer.commit(appends)
   },
   close: () => committer.close(),

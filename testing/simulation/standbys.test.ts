@@ -12,7 +12,7 @@ for (const [slots, seeds] of [
     const hits = new Hits()
     for (let seed = 0; seed < seeds; seed++) {
       try {
-        await runSeed(seed, hits, slots, 1)
+        await runSeed(seed, hits, { slots, standbys: 1 })
       } catch (error) {
         throw new Error(`seed ${seed}; again: npm run sim -- --seed ${seed} --slots ${slots} --standbys 1`, {
           cause: error,
@@ -35,5 +35,5 @@ const found = [
 ] as const
 
 it('seeds that found a difference once find none any more', async () => {
-  for (const [seed, slots] of found) await runSeed(seed, new Hits(), slots, 1)
+  for (const [seed, slots] of found) await runSeed(seed, new Hits(), { slots, standbys: 1 })
 })

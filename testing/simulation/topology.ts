@@ -103,10 +103,11 @@ export function legsOf(payment: Payment): Leg[] {
 }
 
 /**
- * With several slots without the process step, whose twin follows one slot's journal; instead a step between the hops makes
- * no row of some payments, and two of others.
+ * With several slots, now or in another plan, without the process step, whose twin follows one slot's journal; instead a step
+ * between the hops makes no row of some payments, and two of others.
  */
-export function simulatedPlan(sizes: Sizes, placement: Placement): Plan {
+export function simulatedPlan(sizes: Sizes, placement: Placement, rescales = false): Plan {
+  const isWatched = placement.slots === 1 && !rescales
   const built = topology(app)
   const verdicts = built.source(topics.labels, verdictFormat, {
     eventTime: timeOf,
@@ -164,12 +165,12 @@ export function simulatedPlan(sizes: Sizes, placement: Placement): Plan {
         },
       },
     })
-  const judged = placement.slots === 1 ? featured : featured.flatMap('copies', copyPayment)
+  const judged = isWatched ? featured : featured.flatMap('copies', copyPayment)
   judged
     .score('model', { model: modelNamed('fake') })
     .decide('policy', policy)
     .to(topics.decisions, json('decision'))
-  if (placement.slots === 1) {
+  if (isWatched) {
     payments
       .keyBy('watch-key', p => p.customer_id)
       .process('watch', watch)

@@ -4,10 +4,20 @@
  */
 import { offset, type TopicPartition } from '../../log/index.js'
 import { type MemoryDisk, MemoryLog } from '../../log/memory/index.js'
+import { journalTopicOf, ownedPartitions } from '../../runners/slot/index.js'
 import type { Hits } from './chaos.js'
 import { Difference } from './difference.js'
 import type { Machine, Owner } from './owner.js'
 import type { Random } from './random.js'
+import type { Shared } from './shared.js'
+import { app } from './topology.js'
+
+/** What is left of all that a slot reads. */
+export function earliestOf({ disk, plan }: Shared, slot: number): string {
+  const inputs = ownedPartitions(plan, slot, topic => disk.topics.partitions(topic).length)
+  const journal = { topic: journalTopicOf(app), partition: slot }
+  return [journal, ...inputs].map(at => disk.topics.range(at).earliest).join(' ')
+}
 
 export class Trimming {
   readonly #random: Random

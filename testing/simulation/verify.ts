@@ -4,8 +4,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { ByteReader } from '../../kernel/index.js'
 import type { MemoryDisk as StateDisk } from '../../state/index.js'
 import { Difference } from './difference.js'
-import { readHistory, readTopic, type Stored } from './history.js'
+import { type PlanHistory, readHistory } from './history.js'
 import { type ExpectedDecision, type ExpectedOutput, type Prediction, predict } from './naive-model.js'
+import { readTopic, type Stored } from './stored.js'
 import { fakeImpact, fakeScore, reviewScore, type SimDecision, topics } from './topology.js'
 import type { World } from './world.js'
 
@@ -14,8 +15,9 @@ const sinks = [topics.decisions, topics.alerts, topics.legs, topics.large]
 
 /** @throws Difference */
 export async function verifyOutputs(world: World): Promise<void> {
-  const { disk, plan } = world
-  const history = await readHistory(world)
+  const { disk } = world
+  const [{ plan, slots }] = (await readHistory(world)) as [PlanHistory]
+  const history = slots[0]!
   const partitionsOf = (topic: string): number => disk.topics.partitions(topic).length
   const prediction = predict(history, partitionsOf)
   const actual = new Map<string, Stored[][]>()

@@ -1,6 +1,6 @@
 /**
- * The world of one seed: one log, a clock, and a fleet of machines for each slot, which take turns as the seed has it.
- * Every run gets to its end.
+ * The world of one seed: one log, a clock, and a fleet of machines for each slot, which take turns as the seed has it; where it
+ * rescales, from plan to plan. Every run gets to its end.
  */
 import { mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
@@ -12,79 +12,84 @@ import { MemoryDisk, MemoryLog } from '../../log/memory/index.js'
 import { journalTopicOf } from '../../runners/slot/index.js'
 import type { Plan } from '../../topology/index.js'
 import { ManualClock } from '../driver/index.js'
-import { Chaos, type Hits } from './chaos.js'
-import { FleetCheckpoints } from './checkpoint-fleet.js'
+import type { Hits } from './chaos.js'
 import { drawConfig, type WorldConfig, withHeartbeats } from './config.js'
+import { Deployment, slotsMax } from './deployment.js'
 import { Difference } from './difference.js'
-import { Fleet } from './fleet.js'
+import type { Fleet } from './fleet.js'
 import { InputGenerator, type Shipment, startMs } from './input.js'
 import type { Random } from './random.js'
-import { app, simulatedPlan, topics } from './topology.js'
+import { SavepointVault } from './savepoint-vault.js'
+import { Seats } from './seats.js'
+import { app, topics } from './topology.js'
 
 const turnsMax = 20_000
 
+export interface WorldKind {
+  /** Undefined: drawn, and one to three plans of other numbers follow. */
+  readonly slots: number | undefined
+  readonly standbys: number
+}
+
 export class World {
   readonly disk: MemoryDisk
-  readonly plan: Plan
   readonly config: WorldConfig
   readonly clock = new ManualClock(startMs)
-  readonly fleets: readonly Fleet[]
+  readonly #deployment: Deployment
   readonly #random: Random
   readonly #producer: MemoryLog
   readonly #shipments: readonly Shipment[]
+  /** Before which shipment the plan changes, and to how many slots. */
+  readonly #changes: readonly (readonly [at: number, slots: number])[]
+  /** What slots read: inputs and hops. */
+  readonly #read: ReadonlySet<string>
   /** Of spools; undefined where no checkpoints are made. */
   readonly #directory: string | undefined
   #turns = 0
 
-  constructor(random: Random, hits: Hits, slots = 1, standbys = 0) {
-    const drawn = drawConfig(random.fork('config'), slots)
+  constructor(random: Random, hits: Hits, { slots, standbys }: WorldKind) {
+    const rescales = slots === undefined
+    const most = slots ?? slotsMax
+    const drawn = drawConfig(random.fork('config'), most)
     this.config = standbys === 0 ? drawn : withHeartbeats(drawn, random.fork('heartbeats'))
     this.#random = random.fork('world')
     this.disk = new MemoryDisk({ markers: this.config.markers })
-    const { partitions, outputPartitions, sizes } = this.config
-    this.plan = simulatedPlan(sizes, { slots, partitions })
+    const { partitions, outputPartitions, checkpoints } = this.config
     this.#producer = new MemoryLog(this.disk, { clock: this.clock })
-    this.#shipments = new InputGenerator(random.fork('input'), partitions, slots).shipments()
-    for (const { topic } of this.plan.sources) this.disk.createTopic(topic, partitions)
+    this.#shipments = new InputGenerator(random.fork('input'), partitions, most).shipments()
+    const plans = random.fork('plans')
+    const first = slots ?? plans.between(1, slotsMax)
+    this.#changes = rescales ? drawChanges(plans, this.#shipments.length) : []
+    this.#directory = checkpoints && mkdtempSync(join(tmpdir(), 'weir-simulation-'))
+    const { disk, config, clock } = this
+    const [seats, savepoints] = [new Seats(disk, hits), new SavepointVault()]
+    this.#deployment = new Deployment({
+      shared: { disk, seats, savepoints, config, clock, hits, random: this.#random },
+      random,
+      slots: first,
+      standbys,
+      rescales,
+      directory: this.#directory,
+    })
+    this.#read = new Set(
+      [...this.plans[0]!.sources, ...this.#deployment.planOf(most).sources].map(({ topic }) => topic),
+    )
+    for (const topic of this.#read) this.disk.createTopic(topic, partitions)
     this.disk.createTopic(topics.decisions, partitions)
     for (const topic of [topics.alerts, topics.legs, topics.large, topics.deadLetters]) {
       this.disk.createTopic(topic, outputPartitions)
     }
-    this.disk.createTopic(journalTopicOf(app), slots)
-    const shared = {
-      disk: this.disk,
-      plan: this.plan,
-      config: this.config,
-      clock: this.clock,
-      hits,
-      random: this.#random,
-      allDown: () => this.fleets.every(fleet => fleet.isDown),
-    }
-    const { checkpoints } = this.config
-    const spools = checkpoints === undefined ? undefined : mkdtempSync(join(tmpdir(), 'weir-simulation-'))
-    this.#directory = spools
-    // What is trimmed cannot be read back as a dead letter of another slot's; retention leaves a week for that.
-    this.fleets = Array.from({ length: slots }, (_, slot) => {
-      const of = (concern: string): Random => random.fork(slots === 1 ? concern : `${concern} of ${slot}`)
-      const { disk, clock } = this
-      const kept =
-        checkpoints &&
-        new FleetCheckpoints({
-          slot,
-          slots,
-          config: checkpoints,
-          disk,
-          clock,
-          hits,
-          random: of('checkpoints'),
-          directory: join(spools!, String(slot)),
-        })
-      return new Fleet(slot, shared, new Chaos(of('chaos'), hits), {
-        trimming: slots === 1 ? random.fork('trimming') : undefined,
-        following: standbys === 0 ? undefined : random.fork(`following ${slot}`),
-        checkpoints: kept,
-      })
-    })
+    this.disk.createTopic(journalTopicOf(app), first)
+  }
+
+  /** All that have begun. */
+  get plans(): readonly Plan[] {
+    return this.#deployment.plans
+  }
+
+  /** Of the last plan. */
+  get fleets(): readonly Fleet[] {
+    return this.#deployment.fleets
   }
 
   /** What the run left on this machine's disk. */
@@ -94,16 +99,22 @@ export class World {
 
   /** Everything is sent and processed, whatever goes wrong on the way. @throws Difference */
   async run(): Promise<void> {
-    for (const shipment of this.#shipments) {
+    for (const [i, shipment] of this.#shipments.entries()) {
       if (shipment.drainFirst) await this.#drain()
       for (let turns = this.#random.below(4); turns > 0; turns--) await this.#turn()
+      for (const [at, slots] of this.#changes) if (at === i) await this.#change(slots)
       this.clock.advance(millis(shipment.afterMs))
       await this.#ship(shipment)
     }
     await this.#drain()
-    for (const fleet of this.fleets) await fleet.calmDown()
+    await this.#deployment.calmDown()
     this.disk.settle()
     await this.#drain()
+  }
+
+  async #change(slots: number): Promise<void> {
+    while (this.#deployment.isChanging) await this.#turn()
+    await this.#deployment.change(slots)
   }
 
   async #ship(shipment: Shipment): Promise<void> {
@@ -120,12 +131,30 @@ export class World {
   }
 
   async #drain(): Promise<void> {
-    while (!this.fleets.every(fleet => fleet.allProcessed)) await this.#turn()
+    while (!this.#deployment.hasProcessed(this.#recordsInLog())) await this.#turn()
+  }
+
+  #recordsInLog(): number {
+    let records = 0
+    for (const topic of this.#read) {
+      for (const { trimmed, entries } of this.disk.topics.partitions(topic)) {
+        for (const entry of trimmed) records += entry.count
+        for (const entry of entries) records += entry.count
+      }
+    }
+    return records
   }
 
   async #turn(): Promise<void> {
     if (++this.#turns > turnsMax) throw new Difference(`no end after ${turnsMax} turns`)
-    const [only] = this.fleets
-    await (this.fleets.length === 1 ? only! : this.#random.pick(this.fleets)).turn()
+    await this.#deployment.turn()
   }
+}
+
+function drawChanges(random: Random, shipments: number): (readonly [number, number])[] {
+  const changes: (readonly [number, number])[] = []
+  for (let left = random.between(1, 3); left > 0; left--) {
+    changes.push([random.below(shipments), random.between(1, slotsMax)])
+  }
+  return changes
 }
