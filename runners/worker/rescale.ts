@@ -24,7 +24,7 @@ import {
 import { journalTopicOf } from '../slot/index.js'
 import { topicSpecs } from '../topics/index.js'
 import { type Closer, type CloserProgress, type CloserSettings, withCloser } from './closer.js'
-import { planOf } from './job.js'
+import { modelsOf, planOf } from './job.js'
 
 export interface RescaleSettings extends CloserSettings {
   /** Of the plan that begins; undefined: none does, the plan is only closed. */
@@ -48,7 +48,10 @@ export interface Rescaled {
   readonly pausedMs: number
 }
 
-/** @throws WeirError as `closePlan` and `beginPlan` do; USAGE, FINGERPRINT_MISMATCH, SAVEPOINT_EXISTS before anything is changed */
+/**
+ * @throws WeirError as `closePlan` and `beginPlan` do; USAGE, FINGERPRINT_MISMATCH, SAVEPOINT_EXISTS, UNKNOWN_FEATURE, MODEL_CONTRACT
+ * before anything is changed
+ */
 export function rescale(settings: RescaleSettings): Promise<Rescaled> {
   return withCloser(settings, closer => new Rescaling(settings, closer).run())
 }
@@ -72,12 +75,12 @@ class Rescaling {
     if (slots > partitions) {
       throw new WeirError('USAGE', `${slots} slots cannot share ${partitions} partitions of transactions`)
     }
-    // Workers that are set up as this command is must be able to run the next plan.
     if (begins) shareMemory(this.#settings.memoryBudgetBytes, { slots, threads: 1 })
     const next = planOf({ ...this.#settings, registry, slots, partitions }, undefined)
     if (begins && from === undefined && isAsAskedFor(standing, next, wishes)) {
       return { plan: standing.plan, slots, savepoint: undefined, pausedMs: 0 }
     }
+    if (begins) await this.#checkModel(next)
     const saved =
       from === undefined ? await this.#close(standing, partitions, next) : await readSavepoint(store, app, from)
     let { plan } = saved.savepoint
@@ -88,6 +91,11 @@ class Rescaling {
     }
     this.#closer.removeStores()
     return { plan, slots, savepoint: saved.savepoint.name, pausedMs: this.#closer.pausedMs }
+  }
+
+  /** Workers that are set up as this command is must be able to run the next plan. @throws WeirError MODEL_CONTRACT, UNKNOWN_MODEL */
+  async #checkModel(next: Plan): Promise<void> {
+    for (const model of (await modelsOf(this.#settings, next)).values()) await model.close()
   }
 
   readonly #at = (point: ClosePoint | BeginPoint): void => this.#settings.onProgress({ kind: 'at', point })
