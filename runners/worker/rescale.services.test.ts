@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { Kafka, logLevel } from 'kafkajs'
-import { defaultFeatureSet, defaultRuleSet } from '../../fraud/index.js'
+import { defaultFeatureSet } from '../../fraud/index.js'
 import { defined, positiveMurmur2 } from '../../kernel/index.js'
 import { Deployment, endOf, readinessOf, settled, until } from '../../testing/deployment/index.js'
 import { type Arrival, naiveOracle, type TransactionArrival } from '../../testing/oracle/index.js'
@@ -17,12 +17,14 @@ import { type Ended, errorLine, startWeir, weir } from '../replay/testing/cli.js
 
 const skip = (await kafkaMissing()) ?? false
 const partitions = 4
+const customers = 7
 const hourMs = 3_600_000
 const startMs = Date.now() - 80 * 24 * hourMs
 const wait = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 interface Decision {
   readonly transaction_id: string
+  readonly customer_id: string
   readonly features: Readonly<Record<string, number>>
 }
 
@@ -39,7 +41,7 @@ class Traffic {
   async send(count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       const n = this.#sent++
-      const customer_id = `c${n % 7}`
+      const customer_id = `c${n % customers}`
       await this.#transaction({
         kind: 'transaction',
         transaction_id: `t${n}`,
@@ -76,7 +78,7 @@ class Traffic {
       while (!ends) {
         await this.send(3)
         await this.repeat(this.#sent - 2)
-        await wait(100)
+        await wait(200)
       }
     }
     const running = run()
@@ -88,25 +90,32 @@ class Traffic {
     }
   }
 
-  /** Each transaction has one decision, with the features of one that never stopped. @param without their names begin so */
+  /**
+   * Each customer's transactions have one decision each, in order, with the features of one that never stopped.
+   * @param without features that later decisions do not have
+   */
   async verify({ without }: { readonly without?: RegExp } = {}): Promise<void> {
-    const expected = new Map<string, object>()
     const outcomes = naiveOracle(this.arrivals)
     const transactions = this.arrivals.filter(arrival => arrival.kind === 'transaction')
-    for (const [i, { transaction_id }] of transactions.entries()) {
+    const expected = transactions.flatMap(({ transaction_id, customer_id }, i): Decision[] => {
       const outcome = defined(outcomes[i], 'an outcome for each transaction')
-      if (outcome.outcome === 'decision') expected.set(transaction_id, Object.fromEntries(outcome.features))
-    }
+      if (outcome.outcome !== 'decision') return []
+      return [{ transaction_id, customer_id, features: Object.fromEntries(outcome.features) }]
+    })
     assert.deepEqual(await this.#deployment.read('transactions.dead-letter'), [])
-    const records = await this.#deployment.readAtLeast('decisions', expected.size)
+    const records = await this.#deployment.readAtLeast('decisions', expected.length)
     const found = records.map(({ value }) => JSON.parse(String(value)) as Decision)
-    const ids = (of: Iterable<string>): readonly string[] => [...of].toSorted()
-    assert.deepEqual(ids(found.map(({ transaction_id }) => transaction_id)), ids(expected.keys()))
-    for (const { transaction_id, features } of found) {
-      const wanted = Object.entries(defined(expected.get(transaction_id), transaction_id))
-      const computed = wanted.filter(([name]) => name in features || without?.test(name) !== true)
-      assert.deepEqual(features, Object.fromEntries(computed), transaction_id)
+    for (let n = 0; n < customers; n++) {
+      const own = (of: readonly Decision[]) => of.filter(({ customer_id }) => customer_id === `c${n}`)
+      const ids = (of: readonly Decision[]) => own(of).map(({ transaction_id }) => transaction_id)
+      assert.deepEqual(ids(found), ids(expected))
+      for (const [i, { transaction_id, features }] of own(found).entries()) {
+        const wanted = Object.entries(own(expected)[i]!.features)
+        const computed = wanted.filter(([name]) => name in features || without?.test(name) !== true)
+        assert.deepEqual(features, Object.fromEntries(computed), transaction_id)
+      }
     }
+    assert.equal(found.length, expected.length)
   }
 
   async #transaction(arrival: TransactionArrival): Promise<void> {
@@ -223,7 +232,7 @@ describe('weir rescale', { skip }, () => {
     const again = await deployment.launch(env, 'data-0')
     await allRun(1, again)
     await traffic.send(20)
-    await traffic.repeat(3)
+    await traffic.repeat(150)
     await settled(again)
     await traffic.verify()
   })
@@ -249,8 +258,8 @@ describe('weir rescale', { skip }, () => {
     const path = join(deployment.folder, 'features.json')
     writeFileSync(path, JSON.stringify({ ...set, feature_set_version: 'customers-1', features }))
     const rules = join(deployment.folder, 'rules.json')
-    const kept = defaultRuleSet().rules.filter(rule => !JSON.stringify(rule).includes('terminal_id'))
-    writeFileSync(rules, JSON.stringify({ ...defaultRuleSet(), ruleset_version: 'customers-1', rules: kept }))
+    const none = { customers: [], terminals: [] }
+    writeFileSync(rules, JSON.stringify({ ruleset_version: 'none-1', lists: { block: none, allow: none }, rules: [] }))
     const next = ['--from', 'n', '--features', path, '--model', 'none', '--rules', rules] as const
     const before = await epochs(deployment)
     const withoutRules = await refused(deployment, ...next.slice(0, -2), '--slots', '1', '--drop', 'terminal')
