@@ -83,7 +83,7 @@ export const errorTable = {
   PLAN_CLOSED: entry(
     'external',
     'backoff',
-    'nothing: workers go on with the next plan as soon as there is one; weir rescale begins it',
+    'workers go on with the next plan by themselves; where none begins, give the same weir rescale again',
   ),
   FINGERPRINT_MISMATCH: entry('user', 'never', 'drain the old topology first, or replay under an explicit flag'),
   SLOT_FENCED: entry('external', 'restart', 'another owner has taken this slot; nothing to do'),

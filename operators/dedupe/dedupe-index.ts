@@ -9,6 +9,7 @@
  */
 import { assert, type ByteReader, type EventTimeMs, eventTime } from '../../kernel/index.js'
 import {
+  codecMigrations,
   type Description,
   isoTime,
   type PagedCodec,
@@ -248,6 +249,19 @@ export class DedupeIndex implements PagedObject {
     }
   }
 }
+
+interface Layout {
+  readonly horizon_ms: number
+  readonly sizes: DedupeSizes
+  readonly fingerprint_parts: number
+}
+
+// No byte depends on the horizon. A shorter one forgets what it finds in its time; what a longer one needs was not kept.
+codecMigrations.registerLayouts('dedupe', (before, after) => {
+  const { horizon_ms: was, ...rest } = before as unknown as Layout
+  const { horizon_ms: is, ...same } = after as unknown as Layout
+  return is <= was && JSON.stringify(rest) === JSON.stringify(same)
+})
 
 /** The codec of one step's indexes. @param fingerprintParts how many parts the kept fingerprints are hashes of */
 export function dedupeCodec(horizonMs: number, sizes: DedupeSizes, fingerprintParts: number): PagedCodec<DedupeIndex> {

@@ -1,12 +1,13 @@
 import { systemClock, WeirError } from '../../kernel/index.js'
 import { bytesOf, optionalTextOf, textOf } from '../config/index.js'
-import { kafkaAccess, type RescaleProgress, registryAccess, rescale } from '../worker/index.js'
+import { kafkaAccess, type Rescaled, type RescaleProgress, registryAccess, reopen, rescale } from '../worker/index.js'
 import { checkpointHelp, configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { parseFlags, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
 import { checkpointsOf } from './worker.js'
 
 const help = `usage: weir rescale --slots N [flags]
        weir rescale --close --name NAME [flags]
+       weir rescale --reopen [flags]
 
 Gives a Kafka deployment another number of slots, without losing, doubling or changing a decision. Workers keep running: they
 hand over their slots, wait, and go on with the new plan by themselves. All slots are drained and closed, their state goes into
@@ -14,6 +15,8 @@ a savepoint of the checkpoint store, and the new plan begins from it. Killed any
 
   --slots N           of the new plan: 1 to the partitions of transactions
   --close             closes the plan into the savepoint, and begins none: for another version, which begins with --from
+  --reopen            the way back: a closing that was cut short before a slot was closed is given up, and the plan goes on
+                      as it was; where nothing is being closed it says so
   --name NAME         of the savepoint; default plan-TIME
   --from NAME         begins from a savepoint that the plan was closed into before; with it, features and rules may be others
   --drop STEP         leaves out the state of a step that the new plan does not have; may be repeated
@@ -56,15 +59,14 @@ export const rescaleVerb: Verb = {
       drop: { type: 'string', multiple: true },
       rename: { type: 'string', multiple: true },
       close: { type: 'boolean' },
+      reopen: { type: 'boolean' },
       json: { type: 'boolean' },
     })
-    const given = text(values, 'slots') !== undefined
-    if (given === (values.close === true)) throw new WeirError('USAGE', 'either --slots or --close is needed')
-    if (!given && text(values, 'from') !== undefined) throw new WeirError('USAGE', '--from belongs to --slots')
-    const slots = given ? wholeNumber(values, 'slots', { min: 1, max: 1_024, fallback: 1 }) : undefined
+    const task = taskOf(values)
+    const count = wholeNumber(values, 'slots', { min: 1, max: 1_024, fallback: 1 })
+    const wishes = { drop: list(values, 'drop'), rename: renames(values) }
     const config = configOf(values)
-    const stamp = new Date(systemClock.nowMs()).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').toLowerCase()
-    const result = await rescale({
+    const settings = {
       app: textOf(config, 'app'),
       dataDir: textOf(config, 'data_dir'),
       kafka: kafkaAccess(config),
@@ -76,24 +78,66 @@ export const rescaleVerb: Verb = {
       memoryBudgetBytes: bytesOf(config, 'memory.budget'),
       checkpoints: checkpointsOf(config),
       clock: systemClock,
-      slots,
-      from: text(values, 'from'),
-      name: text(values, 'name') ?? `plan-${stamp}`,
-      wishes: { drop: list(values, 'drop'), rename: renames(values) },
       signal: io.signal,
-      onProgress: progress => say(io, progress),
-    })
-    const { plan, savepoint, pausedMs } = result
-    if (values.json === true) {
-      io.out(
-        `${JSON.stringify({ plan, slots: result.slots, savepoint: savepoint ?? null, paused_ms: pausedMs, closed: !given })}\n`,
-      )
-    } else if (!given)
-      io.out(`plan ${plan} is closed into savepoint ${savepoint}; nothing is decided until another begins\n`)
-    else if (savepoint === undefined) io.out(`plan ${plan} has ${slots} slots already\n`)
-    else io.out(`plan ${plan} has begun with ${slots} slots, from savepoint ${savepoint}; paused ${pausedMs} ms\n`)
+      onProgress: (progress: RescaleProgress) => say(io, progress),
+    }
+    const stamp = new Date(systemClock.nowMs()).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').toLowerCase()
+    const result =
+      task === 'reopen'
+        ? await reopen(settings)
+        : await rescale({
+            ...settings,
+            slots: task === 'close' ? undefined : count,
+            from: text(values, 'from'),
+            name: text(values, 'name') ?? `plan-${stamp}`,
+            wishes,
+          })
+    const { plan, slots, savepoint = null, pausedMs } = result
+    const facts = { plan, slots, savepoint, paused_ms: pausedMs, closed: task === 'close' }
+    io.out(values.json === true ? `${JSON.stringify(facts)}\n` : `${inWords[task](result)}\n`)
     return 0
   },
+}
+
+type Task = 'slots' | 'close' | 'reopen'
+
+const inWords: Readonly<Record<Task, (result: Rescaled) => string>> = {
+  slots: ({ plan, slots, savepoint, pausedMs }) =>
+    savepoint === undefined
+      ? `plan ${plan} has ${slots} slots already`
+      : `plan ${plan} has begun with ${slots} slots, from savepoint ${savepoint}; paused ${pausedMs} ms`,
+  close: ({ plan, savepoint }) =>
+    `plan ${plan} is closed into savepoint ${savepoint}; nothing is decided until another begins`,
+  reopen: ({ plan, slots, savepoint }) =>
+    savepoint === undefined
+      ? `plan ${plan} is not being closed; it has ${slots} slots and goes on`
+      : `plan ${plan} is closed into savepoint ${savepoint} no more; it goes on with its ${slots} slots`,
+}
+
+/** Of each of the other flags, what they belong to. */
+const belongs: Readonly<Record<string, readonly Task[]>> = {
+  name: ['slots', 'close'],
+  from: ['slots'],
+  drop: ['slots'],
+  rename: ['slots'],
+}
+
+/** @throws WeirError USAGE */
+function taskOf(values: Values): Task {
+  const [task, more] = (['slots', 'close', 'reopen'] as const).filter(name => values[name] !== undefined)
+  if (task === undefined) throw new WeirError('USAGE', 'one of --slots, --close and --reopen is needed')
+  if (more !== undefined) throw new WeirError('USAGE', `--${task} and --${more} exclude each other`)
+  for (const [flag, tasks] of Object.entries(belongs)) {
+    if (values[flag] === undefined || tasks.includes(task)) continue
+    throw new WeirError('USAGE', `--${flag} belongs to ${tasks.map(name => `--${name}`).join(' and ')}`)
+  }
+  if (values.from !== undefined && values.name !== undefined) {
+    throw new WeirError(
+      'USAGE',
+      '--from names a savepoint that is there, --name one that is made: they exclude each other',
+    )
+  }
+  return task
 }
 
 function list(values: Values, name: string): readonly string[] {

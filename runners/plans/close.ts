@@ -59,7 +59,7 @@ export async function closePlan(options: CloseOptions): Promise<StoredSavepoint>
   const name = standing.ends?.savepoint ?? options.name
   const there = standing.ends?.closed === true ? await publishedAs(store, plan.app, name) : undefined
   if (there !== undefined && isOf(there, standing)) return there
-  const slots = await openAll(options)
+  const slots = await openAll(plan, options.open)
   try {
     await ended(slots.map(({ slot }) => slot.start()))
     await options.at?.('started')
@@ -92,7 +92,7 @@ export function isOf({ savepoint }: StoredSavepoint, { plan, last }: Standing): 
   return savepoint.closed && savepoint.plan === plan && parts.length === last.length && same
 }
 
-async function openAll({ plan, open }: CloseOptions): Promise<readonly OpenSlot[]> {
+async function openAll(plan: Plan, open: CloseOptions['open']): Promise<readonly OpenSlot[]> {
   const opened: OpenSlot[] = []
   try {
     for (let slot = 0; slot < plan.placement.slots; slot++) opened.push(await open(slot))
@@ -141,16 +141,17 @@ async function ended<T>(work: readonly Promise<T>[]): Promise<T[]> {
   return await Promise.all(work)
 }
 
-/** The plan goes on after all. @throws WeirError PLAN_CLOSED when a slot is closed already; as slots do */
+/**
+ * The plan goes on after all. Killed anywhere, the same call goes on; where nothing is being closed it changes nothing.
+ * @throws WeirError PLAN_CLOSED when a slot is closed already; as slots do
+ */
 export async function reopenPlan({ log, plan, open }: Pick<CloseOptions, 'log' | 'plan' | 'open'>): Promise<void> {
-  const slots = await openAll({ plan, open } as CloseOptions)
+  refuseIfClosed(await standingOf(log, plan.app))
+  const slots = await openAll(plan, open)
   try {
     // Whoever was about to close one is fenced, and what was closed is seen.
     for (const { slot } of slots) await slot.start()
-    const { ends } = await standingOf(log, plan.app)
-    if (slots.some(({ slot }) => slot.closing?.last === true)) {
-      throw new WeirError('PLAN_CLOSED', `the plan has been closed into '${ends?.savepoint}'`)
-    }
+    refuseIfClosed(await standingOf(log, plan.app))
     for (const { slot } of slots) while (slot.closing !== undefined) await slot.mark(null)
   } finally {
     for (const { slot, release } of slots) {
@@ -158,6 +159,15 @@ export async function reopenPlan({ log, plan, open }: Pick<CloseOptions, 'log' |
       await release()
     }
   }
+}
+
+/** @throws WeirError PLAN_CLOSED */
+function refuseIfClosed({ plan, last }: Standing): void {
+  const slot = last.findIndex(link => link !== undefined && closingOf(link.record)?.last === true)
+  const closing = last[slot] && closingOf(last[slot].record)
+  if (closing === undefined) return
+  const what = `slot ${slot} of plan ${plan} is closed into '${closing.savepoint}' already: there is no way back`
+  throw new WeirError('PLAN_CLOSED', what)
 }
 
 async function savePart(

@@ -135,6 +135,18 @@ async function zombies(slots: readonly Slot[]): Promise<void> {
 
 class Killed extends Error {}
 
+/** Closes the plan, or goes on with that, and is killed at a point. @param occasion which time it comes there, from 1 */
+async function killedAt({ cluster }: Shops, to: number, point: string, occasion = 1): Promise<void> {
+  let seen = 0
+  const at = (reached: string): void => {
+    if (reached === point && ++seen === occasion) throw new Killed(point)
+  }
+  await assert.rejects(cluster.rescale(to, at), Killed)
+}
+
+const epochsOf = async ({ cluster }: Shops): Promise<readonly unknown[]> =>
+  (await standingOf(cluster.log, 'sales')).last.map(link => link?.hash)
+
 describe('a plan that another follows', () => {
   for (const [from, to] of [
     [1, 3],
@@ -187,6 +199,76 @@ describe('a plan that another follows', () => {
       await cluster.drain()
     })
     await assert.rejects(late, { code: 'PLAN_CLOSED' })
+    await shops.verify()
+  })
+})
+
+describe('a plan whose closing is given up', () => {
+  for (const slots of [1, 3]) {
+    for (const point of ['started', 'marked', 'drained']) {
+      it(`goes on with its ${slots} slots when whoever closed it was killed when ${point}`, async () => {
+        const shops = await Shops.open(slots)
+        const { cluster } = shops
+        await shops.sell(40)
+        for (let i = 0; i < 3; i++) for (const slot of cluster.slots) await slot.step()
+        await killedAt(shops, 2, point)
+        await shops.sell(7)
+        await zombies(await cluster.reopen())
+        const { plan, ends } = await standingOf(cluster.log, 'sales')
+        assert.deepEqual({ plan, ends }, { plan: 1, ends: undefined })
+        await shops.sell(20)
+        await shops.verify()
+        // Into another savepoint, and nothing is left of the first try.
+        await cluster.rescale(2)
+        await shops.sell(20)
+        await shops.verify()
+      })
+    }
+  }
+
+  it('goes on when whoever gave it up was killed between two slots', async () => {
+    const shops = await Shops.open(3)
+    const { cluster } = shops
+    await shops.sell(40)
+    await killedAt(shops, 2, 'marked')
+    let opened = 0
+    const killed = cluster.reopen(slot => {
+      if (++opened === 2) slot.mark = () => Promise.reject(new Killed())
+    })
+    await assert.rejects(killed, Killed)
+    assert.notEqual((await standingOf(cluster.log, 'sales')).ends, undefined)
+    await cluster.reopen()
+    await shops.sell(20)
+    await shops.verify()
+  })
+
+  for (const occasion of [1, 2]) {
+    it(`does not go on once a slot is closed, of which ${occasion} are: nothing is written, and the closing goes on`, async () => {
+      const shops = await Shops.open(2)
+      const { cluster } = shops
+      await shops.sell(40)
+      await killedAt(shops, 3, 'slot-closed', occasion)
+      const before = await epochsOf(shops)
+      await assert.rejects(cluster.reopen(), /PLAN_CLOSED: slot \d of plan 1 is closed into 'plan-1' already/)
+      assert.deepEqual(await epochsOf(shops), before)
+      await cluster.rescale(3)
+      await shops.sell(20)
+      await shops.verify()
+    })
+  }
+
+  it('sees behind its own fence that a slot was closed meanwhile', async () => {
+    const shops = await Shops.open(2)
+    const { cluster } = shops
+    await shops.sell(40)
+    await killedAt(shops, 3, 'drained')
+    let opened = 0
+    // Another command gets on when the first slot is opened.
+    const meanwhile = cluster.reopen(async () => {
+      if (opened++ === 0) await killedAt(shops, 3, 'slot-closed')
+    })
+    await assert.rejects(meanwhile, /PLAN_CLOSED/)
+    await cluster.rescale(3)
     await shops.verify()
   })
 })

@@ -3,6 +3,7 @@ export { type CheckpointJob, hopTopicsOf, planOf, type RegistryAccess } from './
 export { type KafkaAccess, kafkaAccess, kafkajsConfig, registryAccess } from './kafka.js'
 export type { HostEvent, SlotStatus } from './messages.js'
 export type { WorkerSettings } from './open.js'
+export { reopen } from './reopen.js'
 export { type Rescaled, type RescaleProgress, type RescaleSettings, rescale } from './rescale.js'
 export { StartingWorker } from './start.js'
 export type { WorkerEvent } from './worker.js'

@@ -71,12 +71,12 @@ export function writerSchemasOf({ registry }: WorkerJob, clock: Clock): WriterSc
 /**
  * The topology of the job. Formats have the same names with and without a registry: how values are written is no part of
  * what the state means, so a deployment may get its registry later.
- * @throws WeirError INVALID_FEATURES, INVALID_RULES, …
+ * @throws WeirError INVALID_FEATURES, INVALID_RULES, UNKNOWN_FEATURE for rules that use another, …
  */
 export function planOf(job: PlanJob, schemas: WriterSchemas | undefined): Plan {
   const { registry } = job
   const decisions = registry === undefined ? decisionFormat() : decisionAvroFormat(registry.decisionSchema)
-  return compile(
+  const plan = compile(
     defaultTopology({
       app: job.app,
       transactions: source('transaction-value', transactionValues({ cardKey: job.cardKey, schemas })),
@@ -88,10 +88,13 @@ export function planOf(job: PlanJob, schemas: WriterSchemas | undefined): Plan {
     }).graph,
     { slots: job.slots, partitions: job.partitions },
   )
+  // Rules name features: said here, and not by every slot again and again.
+  for (const node of plan.steps) if (node.kind === 'decide') node.decide.bind(plan.featureNames, null)
+  return plan
 }
 
 /** @throws WeirError MODEL_CONTRACT */
-export async function modelsOf(job: WorkerJob, plan: Plan): Promise<ReadonlyMap<string, Model>> {
+export async function modelsOf(job: Pick<WorkerJob, 'model'>, plan: Plan): Promise<ReadonlyMap<string, Model>> {
   return new Map([[championModel, await loadModel(job.model, plan.featureNames)]])
 }
 

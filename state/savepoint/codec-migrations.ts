@@ -24,8 +24,12 @@ export interface CodecMigration {
   entry(entry: StoredEntry, layout: Json | undefined): Uint8Array
 }
 
+/** Whether a codec reads what it wrote with another layout of the same version as it is, losing nothing. */
+export type ReadsLayout = (before: Json | undefined, after: Json | undefined) => boolean
+
 export class CodecMigrations {
   readonly #all: CodecMigration[] = []
+  readonly #layouts = new Map<string, ReadsLayout>()
 
   /** One for each codec and version that it begins with. */
   register(migration: CodecMigration): void {
@@ -33,6 +37,17 @@ export class CodecMigrations {
     assert(from < to, `a migration of ${codec} goes forward`)
     assert(this.#find(codec, from) === undefined, `a migration of ${codec} from ${from} is registered already`)
     this.#all.push(migration)
+  }
+
+  /** For a codec whose layout has what its bytes do not depend on; without this any other layout is unreadable. */
+  registerLayouts(codec: string, reads: ReadsLayout): void {
+    assert(!this.#layouts.has(codec), `what layouts ${codec} reads is registered already`)
+    this.#layouts.set(codec, reads)
+  }
+
+  readsLayout(codec: string, before: Json | undefined, after: Json | undefined): boolean {
+    const same = JSON.stringify(before) === JSON.stringify(after)
+    return same || this.#layouts.get(codec)?.(before, after) === true
   }
 
   #find(codec: string, from: number): CodecMigration | undefined {

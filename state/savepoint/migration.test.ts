@@ -114,6 +114,16 @@ describe('planMigration', () => {
     assert.match(refusal({ a: paged({}) }, { a: paged({ version: 3 }) }, {}, migrations), /does not read 1/)
   })
 
+  it('reads another layout of the same version as it is where the codec says so', () => {
+    const migrations = new CodecMigrations()
+    migrations.registerLayouts('event-log', (before, after) => Number(before) >= Number(after))
+    assert.throws(() => migrations.registerLayouts('event-log', () => true), /registered already/)
+    const from = (before: number, after: number): Migration =>
+      planned({ a: paged({ layout: before }) }, { a: paged({ layout: after }) }, {}, migrations)
+    assert.equal(from(2, 1)[0]!.handles[0]!.change, null)
+    assert.throws(() => from(1, 2), /codec event-log is laid out as 2, and was as 1/)
+  })
+
   it('resolves Avro schemas, or says why not', () => {
     const avro = (schema: unknown): Declare => value('v', avroCodec(schema as never) as StateCodec<never>)
     const of = (...fields: unknown[]) => avro({ type: 'record', name: 'R', fields })

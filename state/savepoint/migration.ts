@@ -134,7 +134,9 @@ class Planner {
     }
     const why = this.#whyUnreadable(codec, found.codec) ?? whyNotApart(handle, found)
     if (why !== undefined) this.#differs(`${where}: ${why} (drop ${whole})`)
-    const change = why !== undefined || same(codec, found.codec) ? null : { from: codec, to: found.codec }
+    // Another layout that is readable, of the same version, is read as it is.
+    const asItIs = codec.version === found.codec.version && codec.schema === found.codec.schema
+    const change = why !== undefined || asItIs ? null : { from: codec, to: found.codec }
     return { from: name, to: renamed, kind, ...(isHeld(found) && { held: true }), change }
   }
 
@@ -143,8 +145,9 @@ class Planner {
     if (from.name !== to.name) return `codec ${from.name} has become ${to.name}`
     const way = this.#migrations.way(from.name, from.version, to.version)
     if (way === undefined) return `codec ${from.name} has version ${to.version}, and does not read ${from.version}`
-    const [before, after] = [JSON.stringify(migratedLayout(way, from)), JSON.stringify(to.layout)]
-    return before === after ? undefined : `codec ${from.name} is laid out as ${after}, and was as ${before}`
+    const before = migratedLayout(way, from)
+    if (this.#migrations.readsLayout(from.name, before, to.layout)) return undefined
+    return `codec ${from.name} is laid out as ${JSON.stringify(to.layout)}, and was as ${JSON.stringify(before)}`
   }
 
   #isDropped(what: string): boolean {

@@ -11,6 +11,7 @@ import {
   type ClosePoint,
   closePlan,
   type OpenSlot,
+  reopenPlan,
   seedOf,
   standingOf,
 } from '../../runners/plans/index.js'
@@ -94,6 +95,25 @@ export class Cluster {
     const before = this.slots
     this.plan = next
     await this.#run(number)
+    return before
+  }
+
+  /**
+   * The plan goes on after all, with slots that begin anew.
+   * @param opened told of each slot before it is started
+   * @returns the slots of before, as `rescale` does
+   */
+  async reopen(opened: (slot: Slot) => void | Promise<void> = () => {}): Promise<readonly Slot[]> {
+    const { log, plan } = this
+    const { plan: planNumber } = await standingOf(log, plan.app)
+    const open = async (number: number): Promise<OpenSlot> => {
+      const open = await this.#open(plan, number, { planNumber, isCloser: true })
+      await opened(open.slot)
+      return open
+    }
+    await reopenPlan({ log, plan, open })
+    const before = this.slots
+    await this.#run(planNumber)
     return before
   }
 

@@ -67,6 +67,19 @@ describe('verifyEvolution', () => {
     assert.equal((await verifyEvolution({ before: once, after: once, keyOf, ...items })).length, 0)
   })
 
+  it('passes dedupe with a shorter horizon, which forgets sooner; a longer one is refused', async () => {
+    const once = (hoursBack: number) => (): OperatorSpec =>
+      dedupe<Payment>({ idOf: p => p.id, fingerprintOf: [p => p.cents], horizon: hours(hoursBack) })
+    // An id comes every ten hours: of what came before those of hours 20 to 29 are remembered.
+    const shorter = await verifyEvolution({ before: once(12), after: once(11), keyOf, ...items })
+    assert.equal(shorter.length, 5, 'those of hours 40 to 44')
+    const forgetful = await verifyEvolution({ before: once(12), after: once(9), keyOf, ...items })
+    assert.equal(forgetful.length, items.itemsAfter.length)
+    await assert.rejects(verifyEvolution({ before: once(11), after: once(12), keyOf, ...items }), {
+      code: 'STATE_INCOMPATIBLE',
+    })
+  })
+
   it('refuses other windows: what they need was not kept', async () => {
     const evolve = verifyEvolution({ before: () => windows(7), after: () => windows(9), keyOf, ...items })
     await assert.rejects(evolve, {
