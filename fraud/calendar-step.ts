@@ -16,10 +16,10 @@ export function transactionFeatures(set: FeatureSet): OperatorSpec {
       return {
         onRow: (row, out) => {
           const transaction = row.value as Transaction
+          const features = context.columns(row)
           for (const { column, kind } of columns) {
-            if (kind === 'amount')
-              row.features[column] = amountInMajorUnits(transaction.amount_minor, transaction.currency)
-            else row.features[column] = kind === 'weekend' ? isWeekend(row.at) : isNight(row.at)
+            if (kind === 'amount') features[column] = amountInMajorUnits(transaction.amount_minor, transaction.currency)
+            else features[column] = kind === 'weekend' ? isWeekend(row.at) : isNight(row.at)
           }
           return out.push(row)
         },

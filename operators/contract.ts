@@ -69,6 +69,7 @@ export interface Row {
   /** Place in the epoch's order (I3): rows of one source record share it. */
   ordinal: number
   flags: number
+  /** To be read. Filled through `StepContext.columns`: rows in which nothing is filled yet share theirs. */
   features: number[]
   /** NaN until scored, and when scoring failed. */
   score: number
@@ -103,6 +104,8 @@ export interface StepContext {
   readonly timers: Timers
   /** Column of a feature that this step declared in `OperatorSpec.features`. */
   featureColumn(name: string): number
+  /** The row's feature columns, to be filled: its own from here on. */
+  columns(row: Row): number[]
   /** Adds to a named counter of the epoch; counters are journaled and summed over the life of the job. */
   count(counter: string, by?: number): void
   /** A row derived from `origin` (same source position, order and features so far), carrying another value. */

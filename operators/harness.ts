@@ -150,6 +150,7 @@ export class Harness {
       state,
       timers,
       featureColumn: name => this.#features.indexOf(name),
+      columns: row => row.features,
       count: (name, by = 1) => void this.counters.set(name, (this.counters.get(name) ?? 0) + by),
       derive: unused,
       blank: unused,

@@ -140,12 +140,12 @@ test('calls at the same time do not mix their rows', async () => {
 
 test('warm-up keeps the chunk with the least median time', async () => {
   for (const fastest of chunkCandidates) {
-    // Two readings a measurement, five measurements a candidate; one outlier each must not decide.
+    // Two readings a measurement, three measurements a candidate; one outlier each must not decide.
     let reading = 0
     let clock = 0
     const nowMs = (): number => {
-      const candidate = chunkCandidates[Math.floor(reading / 10)]
-      if (reading % 2 === 1) clock += reading % 10 === 1 ? 1_000 : candidate === fastest ? 1 : 2
+      const candidate = chunkCandidates[Math.floor(reading / 6)]
+      if (reading % 2 === 1) clock += reading % 6 === 1 ? 1_000 : candidate === fastest ? 1 : 2
       reading++
       return clock
     }

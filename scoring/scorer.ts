@@ -17,10 +17,10 @@ export interface ScorerOptions extends SessionOptions {
   readonly chunkRows?: number
 }
 
-export const chunkCandidates: readonly number[] = [16, 32, 64, 128, 256, 512, 1_024]
+export const chunkCandidates: readonly number[] = [64, 128, 256, 512, 1_024]
 /** The bundled model, one pinned core: 11 us a row alone, 1.4 in chunks of 64, 1.2 from 128 to 1,024. */
 const chunkRowsDefault = 256
-const warmUpRepeats = 5
+const warmUpRepeats = 3
 
 export class Scorer implements Model {
   readonly contract: ModelContract
@@ -57,7 +57,7 @@ export class Scorer implements Model {
 
   /**
    * Runs made-up rows through the model, which pays for the runtime's first-run work. With a clock, also through every
-   * candidate chunk (about 50 ms for the bundled model), and keeps the one with the least median time.
+   * candidate chunk (about 20 ms for the bundled model), and keeps the one with the least median time.
    * @param nowMs ms with fractions, such as performance.now: it chooses the chunk, which no score depends on
    * @throws WeirError MODEL_FAILED when the model cannot score them: better at the start than in traffic
    */

@@ -48,6 +48,24 @@ async function open(options: Partial<StateStoreOptions> = {}) {
 }
 
 describe('a value with a ttl', () => {
+  it('is found when the clock passes the day that it was moved to before that is written', async () => {
+    const { backend, store, step } = await open()
+    const value = step.value('seen', stringCodec, { ttl: hours(30) as DurationMs })
+    store.setExpiryClock(start)
+    await call(step, 'a', () => value.set('one'))
+    await commit(store)
+    store.setExpiryClock(start + hours(29))
+    await call(step, 'a', () => value.set('again'))
+    store.setExpiryClock(start + 2 * day)
+    assert.equal(await store.sweep(100), 0, 'it has moved')
+    store.setExpiryClock(start + 9 * day)
+    assert.equal(await store.sweep(100), 0, 'no index that could find it')
+    await commit(store)
+    assert.equal(await store.sweep(100), 1)
+    await commit(store)
+    assert.equal(await keysIn(backend), 0)
+  })
+
   for (const cacheBytesMax of [1 << 20, 0]) {
     it(`ends by the expiry clock, swept or not, and leaves nothing (cache of ${cacheBytesMax} bytes)`, async () => {
       const { backend, store, step } = await open({ cacheBytesMax })
@@ -231,9 +249,9 @@ it('churn: keys that come and go leave neither memory nor disk behind', async ()
     }
     // 500 keys a day live for two days, and go on the third or fourth: 1 MB of values, of 12 that were written.
     assert.ok((await keysIn(backend)) <= 2 * 2_500, `${await keysIn(backend)} keys`)
-    const later = Math.max(...bytes.slice(30))
-    const sooner = Math.max(...bytes.slice(0, 30))
-    assert.ok(later < 1.5 * sooner && later < 8_000_000, `${sooner} bytes at most in a month, ${later} in the next`)
+    // When RocksDB compacts is its own affair; were nothing removed, 12 MB would lie there.
+    const most = Math.max(...bytes)
+    assert.ok(most < 6_000_000, `${most} bytes`)
   } finally {
     await backend.close()
     await rm(folder, { recursive: true })

@@ -59,8 +59,8 @@ export class ExpiryIndex {
   readonly deletes: Buffer[] = []
   /** … and, after them, to put. */
   readonly puts: Buffer[] = []
-  /** The first day among them. */
-  #movedDay = Number.POSITIVE_INFINITY
+  /** The first of their days: nobody meets them before that batch is in the backend. */
+  firstPut = Number.POSITIVE_INFINITY
 
   constructor(core: StoreCore) {
     this.#core = core
@@ -89,23 +89,21 @@ export class ExpiryIndex {
 
   move(entry: DueEntry, expiresAt: number): void {
     const { step, group, key, rest } = entry.at
-    const day = expiryDay(expiresAt)
     this.deletes.push(entry.indexKey)
+    const day = expiryDay(expiresAt)
+    this.firstPut = Math.min(this.firstPut, day)
     this.puts.push(expiryKey(this.#core.namespace, day, step, group, key, rest))
-    this.#movedDay = Math.min(this.#movedDay, day)
   }
 
-  /** The batch has the changes. @returns the first day that entries have been moved to: it may pass before the batch is written */
-  serialised(): number {
-    const day = this.#movedDay
+  /** The batch has the changes. */
+  serialised(): void {
     this.deletes.length = 0
     this.puts.length = 0
-    this.#movedDay = Number.POSITIVE_INFINITY
-    return day
+    this.firstPut = Number.POSITIVE_INFINITY
   }
 
   /**
-   * The backend has the batch: entries armed in it for days that had passed are met.
+   * The backend has the batch: entries armed or moved in it for days that have passed by now are met.
    * @param armedDay the first day that it has new entries for
    */
   rewind(armedDay: number): void {

@@ -89,10 +89,15 @@ function decodeMeta(bytes: Buffer, version: number): Meta {
 }
 
 /**
- * @returns undefined when the store has no position: it is new, or its wiping was cut short; or a write-back is missing in it
+ * @param onLacking a write-back is missing in the store
+ * @returns undefined then, and when the store has no position: it is new, or its wiping was cut short
  * @throws WeirError STATE_FORMAT for the directory of a newer Weir, BACKEND_FAILED for entries that do not decode
  */
-export async function readMeta(backend: StateBackend, namespace: Uint8Array): Promise<Meta | undefined> {
+export async function readMeta(
+  backend: StateBackend,
+  namespace: Uint8Array,
+  onLacking?: () => void,
+): Promise<Meta | undefined> {
   const [format, position] = await backend.getMany([formatKey(namespace), positionKey(namespace)])
   const version = format?.[0] ?? formatVersion
   if (version > formatVersion) {
@@ -101,7 +106,9 @@ export async function readMeta(backend: StateBackend, namespace: Uint8Array): Pr
   if (position === undefined) return undefined
   try {
     const meta = decodeMeta(position, version)
-    return (await hasAllTurns(backend, namespace, meta.turn)) ? meta : undefined
+    if (await hasAllTurns(backend, namespace, meta.turn)) return meta
+    onLacking?.()
+    return undefined
   } catch (error) {
     throw new WeirError('BACKEND_FAILED', `the state's position does not decode: ${messageOf(error)}`, { cause: error })
   }

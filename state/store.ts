@@ -95,6 +95,7 @@ export class StateStore {
   #chain = ''
   /** Of the last write-back (meta.ts). */
   #turn = 0
+  #isDamaged = false
 
   private constructor(options: StateStoreOptions) {
     const { backend, keyGroups, cacheBytesMax, timersPerKeyMax, timersPerStepMax } = { ...defaults, ...options }
@@ -122,6 +123,13 @@ export class StateStore {
     const store = new StateStore(options)
     await store.discard()
     return store
+  }
+
+  /** Once true when the store is empty because a write-back was missing in it, as after damage to RocksDB's log. */
+  takeDamage(): boolean {
+    const damaged = this.#isDamaged
+    this.#isDamaged = false
+    return damaged
   }
 
   /** What the backend's content is the fold of; undefined for an empty store. */
@@ -197,7 +205,8 @@ export class StateStore {
     const sink = new EntrySink(this.#core, recorded ?? batch)
     for (const key of this.#expiry.deletes) sink.deleteKey(key)
     for (const key of this.#expiry.puts) sink.put(key, Buffer.alloc(0))
-    const movedDay = this.#expiry.serialised()
+    sink.armedDay = this.#expiry.firstPut
+    this.#expiry.serialised()
     const entries: KeyEntry[] = []
     for (const step of this.#steps.values()) {
       // Into the table in memory in its own order: half the time of an order that jumps.
@@ -216,8 +225,7 @@ export class StateStore {
     }
     this.#serialiseTimers(sink)
     this.#core.meter.dirtyBytes = 0
-    const { bytes, afterWrite } = sink
-    const armedDay = Math.min(sink.armedDay, movedDay)
+    const { bytes, afterWrite, armedDay } = sink
     const { expiryClock } = this.#core
     this.#pending = { batch, recorded, bytes, entries, afterWrite, armedDay, expiryClock, operations: batch.operations }
     return this.#pending
@@ -314,7 +322,9 @@ export class StateStore {
     await this.#writing?.catch(() => undefined)
     this.#forget()
     const { backend, namespace, keyGroups } = this.#core
-    const meta = await readMeta(backend, namespace)
+    const meta = await readMeta(backend, namespace, () => {
+      this.#isDamaged = true
+    })
     if (meta === undefined) {
       await this.#spool?.align(undefined)
       return await wipe(backend, namespace)

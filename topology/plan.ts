@@ -34,6 +34,8 @@ export interface Plan {
   readonly stageOf: ReadonlyMap<string, number>
   /** Feature columns of a row, in the order in which the steps declare them. */
   readonly featureNames: readonly string[]
+  /** NaN for each of them: what rows share in which none is filled yet. Nobody changes it. */
+  readonly noFeatures: number[]
   readonly modelNames: readonly string[]
   /** Of each stateful step: how to get the key of a row, by input. */
   readonly keys: ReadonlyMap<string, readonly KeyOf[]>
@@ -52,6 +54,7 @@ export function compile(graph: Graph, placement: Placement = oneSlot): Plan {
   const keyBys = checked(graph)
   const { steps, stages } =
     placement.slots === 1 ? { steps: graph.nodes, stages: new Map<string, number>() } : cut(graph, keyBys, placement)
+  const featureNames = featuresOf(graph.nodes)
   return {
     app: graph.app,
     steps,
@@ -61,7 +64,8 @@ export function compile(graph: Graph, placement: Placement = oneSlot): Plan {
     placement,
     stages: 1 + Math.max(0, ...stages.values()),
     stageOf: stages,
-    featureNames: featuresOf(graph.nodes),
+    featureNames,
+    noFeatures: featureNames.map(() => Number.NaN),
     modelNames: steps.filter(node => node.kind === 'score').map(node => node.modelName),
     keys: new Map([...keyBys].map(([step, keys]) => [step, keys.map(key => key.keyOf)])),
     statefulEnd: steps.findLastIndex(node => node.kind === 'operator' && node.spec.stateful) + 1,

@@ -27,6 +27,7 @@ export function declareState(step: string, spec: OperatorSpec, state: StateFacto
     state,
     timers,
     featureColumn: () => 0,
+    columns: row => row.features,
     count: unused,
     derive: unused,
     blank: unused,

@@ -31,12 +31,13 @@ export class Bucket {
   count = 0
   firstClock = 0
   #lastClock = 0
-  #hashes = new Int32Array(8)
+  /** An array: a typed one of so few numbers is two objects more. */
+  #hashes: number[] = []
   #bytes = new Uint8Array(128)
   #length = 0
 
   get bytesInMemory(): number {
-    return 160 + 4 * this.#hashes.length + this.#bytes.length
+    return 160 + 8 * this.#hashes.length + this.#bytes.length
   }
 
   /** An entry with this id whose clock is not before `oldest`. */
@@ -60,15 +61,17 @@ export class Bucket {
     partition: number,
     offset: number,
   ): void {
-    if (this.count === this.#hashes.length) this.#hashes = grown(this.#hashes, new Int32Array(2 * this.count))
     const needed = this.#length + fixedEntryBytes + 2 * id.length
     if (needed > this.#bytes.length) {
-      this.#bytes = grown(this.#bytes, new Uint8Array(Math.max(needed, 2 * this.#bytes.length)))
+      const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length))
+      grown.set(this.#bytes)
+      this.#bytes = grown
     }
     if (this.count === 0) this.firstClock = clock
     const delta = this.count === 0 ? 0 : clock - this.#lastClock
     this.#lastClock = clock
-    this.#hashes[this.count++] = hash
+    this.#hashes.push(hash | 0)
+    this.count++
     const bytes = this.#bytes
     let at = writeVarint(bytes, this.#length, delta % 1_000 === 0 ? (delta / 1_000) * 2 + 1 : delta * 2)
     at = writeId(bytes, at, id)
@@ -90,7 +93,7 @@ export class Bucket {
     }
     if (gone === 0) return 0
     this.#bytes.copyWithin(0, at, this.#length)
-    this.#hashes.copyWithin(0, gone, this.count)
+    this.#hashes.splice(0, gone)
     this.#length -= at
     this.count -= gone
     this.firstClock = clock
@@ -130,7 +133,7 @@ export class Bucket {
     into.varint(this.#lastClock - this.firstClock)
     into.varint(this.#length)
     into.bytes(this.#bytes.subarray(0, this.#length))
-    into.bytes(new Uint8Array(this.#hashes.buffer, 0, 4 * this.count))
+    for (let i = 0; i < this.count; i++) into.u32(this.#hashes[i]!)
   }
 
   static load(from: ByteReader): Bucket {
@@ -143,8 +146,7 @@ export class Bucket {
     bucket.#length = from.varint()
     bucket.#bytes = new Uint8Array(bucket.#length + 64)
     bucket.#bytes.set(from.bytes(bucket.#length))
-    bucket.#hashes = new Int32Array(count + 4)
-    new Uint8Array(bucket.#hashes.buffer).set(from.bytes(4 * count))
+    for (let i = 0; i < count; i++) bucket.#hashes.push(from.u32() | 0)
     return bucket
   }
 
@@ -158,11 +160,6 @@ export class Bucket {
       at = endOfEntry(this.#bytes, position.at)
     }
   }
-}
-
-function grown<A extends Int32Array | Uint8Array>(from: A, to: A): A {
-  to.set(from)
-  return to
 }
 
 function deltaOf(packed: number): number {

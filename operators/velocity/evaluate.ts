@@ -1,6 +1,5 @@
 /** Turns cumulative aggregates into feature columns: each window is a difference of two boundaries, divided on read. */
 import { assert } from '../../kernel/index.js'
-import type { Row } from '../contract.js'
 import type { AggregateKind, Feature } from './features.js'
 import { limb, type ReservoirShape } from './shape.js'
 
@@ -40,9 +39,8 @@ export class FeatureProgram<T> {
     })
   }
 
-  /** @param values of the record, which has not been inserted yet */
-  fill(row: Row, record: T, aggregates: Float64Array, values: Float64Array): void {
-    const columns = row.features
+  /** @param columns of the row. @param values of the record, which has not been inserted yet */
+  fill(columns: number[], record: T, aggregates: Float64Array, values: Float64Array): void {
     let lastPer: ((record: T) => number) | undefined
     let divisor = 1
     for (const { aggregate, column, start, end, value, countsCurrent, per } of this.#instructions) {

@@ -11,10 +11,13 @@ export interface LabelChange {
   readonly until: number
 }
 
+const only = { availableAt: 0, fraud: false }
+const first = { labels: [only], delta: 0, until: Number.POSITIVE_INFINITY }
+
 /**
  * @param labels ascending by available_at, no two the same
  * @param settled no evaluation before this time will come: labels superseded by then may go when room is needed
- * @returns undefined when the event has `labelsPerEventMax` labels and none may go
+ * @returns until the next call; undefined when the event has `labelsPerEventMax` labels and none may go
  */
 export function applyLabel(
   labels: readonly EventLabel[],
@@ -22,9 +25,12 @@ export function applyLabel(
   fraud: boolean,
   settled: number,
 ): LabelChange | undefined {
-  // The common case: one label, soon after its transaction.
+  // The common case, one label soon after its transaction, is not worth three objects.
   if (labels.length === 0) {
-    return { labels: [{ availableAt, fraud }], delta: fraud ? 1 : 0, until: Number.POSITIVE_INFINITY }
+    only.availableAt = availableAt
+    only.fraud = fraud
+    first.delta = fraud ? 1 : 0
+    return first
   }
   let index = 0
   while (index < labels.length && labels[index]!.availableAt < availableAt) index++

@@ -66,7 +66,7 @@ export class Reservoir implements PagedObject {
   readonly #source: PageSource
   readonly #work: Workspace
   /** For each boundary `stride` doubles: aggregate, next, and where the cursor stands in #runs: offset, time. */
-  readonly #cursors: Float64Array
+  readonly #cursors: number[]
   /** The run each cursor stands in; undefined: to be found again by its time. */
   readonly #runs: (Run | undefined)[]
   /** What prepareLabel found, for label. */
@@ -83,9 +83,8 @@ export class Reservoir implements PagedObject {
     this.#tree = noTree
     this.#transitions = shape.labelled ? new Transitions(shape.sizes.transitionsInRoot, source) : noTransitions
     this.#early = shape.labelled ? new EarlyLabels(shape.earlyLabelsMax) : noEarlyLabels
-    this.#cursors = new Float64Array(shape.boundaries.length * shape.stride)
+    this.#cursors = shape.noCursors.slice()
     this.#runs = new Array<Run | undefined>(shape.boundaries.length).fill(undefined)
-    for (let b = 0; b < shape.boundaries.length; b++) this.#cursors[b * shape.stride + shape.aggregate] = never
   }
 
   get time(): number {
@@ -129,9 +128,9 @@ export class Reservoir implements PagedObject {
   }
 
   /** The running aggregate of a boundary, by its index, at `time` (invariant 1). Not to be changed. */
-  aggregate(boundary: number): Float64Array {
+  aggregate(boundary: number): readonly number[] {
     const at = boundary * this.#shape.stride
-    return this.#cursors.subarray(at, at + this.#shape.aggregate)
+    return this.#cursors.slice(at, at + this.#shape.aggregate)
   }
 
   /** True when an event at `time` is more than the lateness behind: neither evaluated nor inserted. */

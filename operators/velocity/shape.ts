@@ -47,6 +47,8 @@ export interface ReservoirShape {
   readonly aggregate: number
   /** Doubles kept for a boundary: an aggregate, then next, and the cursor's offset and time (see reservoir.ts). */
   readonly stride: number
+  /** Cursors of a reservoir without events; infinite `next`, so that a copy is an array of doubles from the start. */
+  readonly noCursors: readonly number[]
   readonly work: Workspace
 }
 
@@ -85,6 +87,7 @@ export function reservoirShape(options: ShapeOptions): ReservoirShape {
     sizes,
     aggregate,
     stride: aggregate + 3,
+    noCursors: boundaries.flatMap(() => [...new Array<number>(aggregate).fill(0), Number.POSITIVE_INFINITY, 0, 0]),
     work: {
       cursors: new Float64Array(boundaries.length * (aggregate + 3)),
       runs: new Array<Run | undefined>(boundaries.length).fill(undefined),
@@ -93,8 +96,11 @@ export function reservoirShape(options: ShapeOptions): ReservoirShape {
   }
 }
 
+/** What a key keeps is an array: a typed array of more than 64 bytes has two more objects and a piece of memory of its own. */
+export type Doubles = Float64Array | number[]
+
 /** Adds a value to the sum whose limbs start at `at`. */
-export function addValue(sums: Float64Array, at: number, value: number): void {
+export function addValue(sums: Doubles, at: number, value: number): void {
   let lo = sums[at + 1]! + value
   if (lo >= limb) {
     lo -= limb
@@ -108,9 +114,9 @@ export function addValue(sums: Float64Array, at: number, value: number): void {
 
 /** into += sign * from, over whole aggregates of `size` doubles. */
 export function addAggregate(
-  into: Float64Array,
+  into: Doubles,
   at: number,
-  from: Float64Array,
+  from: Doubles,
   fromAt: number,
   size: number,
   sign: 1 | -1,

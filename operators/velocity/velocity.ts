@@ -175,7 +175,7 @@ class VelocityStep<T, L> implements StepRuntime {
     if (this.#labels) for (const part of this.#labels.identity) hash.add(part(record))
     const aggregates = reservoir.evaluate(time)
     reservoir.prepareInsert(time, hash.high, hash.low)
-    this.#program.fill(row, record, aggregates, this.#values)
+    this.#program.fill(this.#context.columns(row), record, aggregates, this.#values)
     if (!out.push(row)) return false
     this.#state.touch()
     reservoir.insert(time, this.#values, hash.high, hash.low)

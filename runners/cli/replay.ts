@@ -1,6 +1,5 @@
 import { systemClock, WeirError } from '../../kernel/index.js'
-import { parseBytes } from '../config/index.js'
-import { shareMemory } from '../memory/index.js'
+import { parseBytes, shareMemory } from '../memory/index.js'
 import { createProgress, type ReplayArguments, type ReplaySummary, replay } from '../replay/index.js'
 import { oneOf, parseFlags, required, text, type Verb, wholeNumber } from './verb.js'
 

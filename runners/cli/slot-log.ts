@@ -7,6 +7,9 @@ import type { SlotEvent } from '../slot/index.js'
 /** Places and codes, never what a step said: its text may name a customer. */
 export function logSlotEvent(logger: Logger, event: Exclude<SlotEvent, { readonly kind: 'recovering' }>): void {
   switch (event.kind) {
+    case 'state-damaged':
+      logger.warn('the state on this disk is damaged; it is built again from a checkpoint or the journal')
+      return
     case 'replayed':
       logger.info({ epochs: event.epochs, records: event.records }, 'state is up to date again')
       return

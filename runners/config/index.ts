@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { type DurationMs, days, hours, messageOf, millis, minutes, seconds, WeirError } from '../../kernel/index.js'
+import { parseBytes } from '../memory/index.js'
 import { kafkaSettings } from './kafka.js'
 import type { Setting } from './setting.js'
 
@@ -276,14 +277,6 @@ export function durationOf(config: Config, key: SettingKey): DurationMs {
 /** Of a setting of kind 'bytes'. */
 export function bytesOf(config: Config, key: SettingKey): number {
   return parseBytes(textOf(config, key)) ?? Number.NaN
-}
-
-const byteUnits: Readonly<Record<string, number>> = { m: 1 << 20, g: 1 << 30 }
-
-/** `512m`, `2g`. @returns undefined for what is no size */
-export function parseBytes(text: string): number | undefined {
-  const [, number, unit] = /^([1-9]\d{0,6})(m|g)$/.exec(text) ?? []
-  return unit === undefined ? undefined : byteUnits[unit]! * Number(number)
 }
 
 const units: Readonly<Record<string, (n: number) => DurationMs>> = {

@@ -1,3 +1,3 @@
 export { HeapWatch } from './heap.js'
-export { type MemoryFacts, registerMemoryMetrics } from './metrics.js'
+export { parseBytes } from './parse-bytes.js'
 export { type BackendShare, type MemoryShare, type MemoryUsers, shareMemory, viewShare } from './share.js'

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Registry } from 'prom-client'
-import { MemoryDisk, StateStore } from '../../state/index.js'
-import { registerMemoryMetrics, shareMemory } from './index.js'
+import { shareMemory } from './index.js'
 
 const mb = 1 << 20
 
@@ -29,18 +27,5 @@ describe('the memory budget', () => {
       assert.throws(() => shareMemory(budgetMb * mb, { slots, threads }), { code: 'USAGE', message: least })
     refused(351, 1, 0, /memory\.budget is 351m; 1 slots need 352m/)
     refused(512, 8, 1, /8 slots need 928m/)
-  })
-
-  it('every part of a slot is a metric', async () => {
-    const registry = new Registry()
-    const store = await StateStore.open({ backend: new MemoryDisk().open(), keyGroups: 1 })
-    await store.step('step').prefetch(['a', 'b'])
-    const memory = { ...store.memory, block_cache: 7 }
-    registerMemoryMetrics(registry, () => ({ slots: [{ slot: 3, memory }], budgetBytes: 1_000 }))
-    const text = await registry.metrics()
-    assert.match(text, /^weir_memory_bytes\{slot="3",part="state"\} [1-9]\d+$/m)
-    assert.match(text, /^weir_memory_bytes\{slot="3",part="timers"\} 0$/m)
-    assert.match(text, /^weir_memory_bytes\{slot="3",part="block_cache"\} 7$/m)
-    assert.match(text, /^weir_memory_budget_bytes 1000$/m)
   })
 })

@@ -235,6 +235,8 @@ function inWords(event: SlotEvent): string {
   switch (event.kind) {
     case 'recovering':
       return `recovering: ${event.reason}`
+    case 'state-damaged':
+      return 'the state is damaged: it is built again from the journal'
     case 'replayed':
       return `resumed: ${event.records} records in ${event.epochs} epochs folded again`
     case 'excluded':

@@ -191,7 +191,6 @@ class EpochBuilder {
   readonly #ranges = new Map<string, RangeInProgress>()
   readonly #deadLetters: DeadLetter[] = []
   readonly #watermarks = new Map<string, number>()
-  readonly #noFeatures: number[]
   readonly #replyTo = new Map<string, string>()
   #records = 0
   #hopRecords = 0
@@ -203,7 +202,6 @@ class EpochBuilder {
     this.#plan = plan
     this.#exclusions = exclusions
     this.#rows = plan.sources.map(() => [])
-    this.#noFeatures = new Array<number>(plan.featureNames.length).fill(Number.NaN)
   }
 
   /** Takes the first `count` records of a batch; the range then reaches to `nextOffset`. */
@@ -321,7 +319,7 @@ class EpochBuilder {
       key: '',
       ordinal: this.#ordinal++,
       flags: 0,
-      features: this.#noFeatures.slice(),
+      features: this.#plan.noFeatures,
       score: Number.NaN,
       source: position,
       loggedAtMs,
@@ -332,7 +330,7 @@ class EpochBuilder {
   /** What another slot has checked already. A numbered one that is excluded leaves a skip: its number is waited for. */
   #hopRow(batch: RecordBatch, i: number, hop: HopNode, read: SourcePosition): Row | undefined {
     const { bytes, valueStart, valueEnd, topic, partition } = batch
-    const { header, row } = readHop(bytes, valueStart[i]!, valueEnd[i]!, hop, read, this.#noFeatures.length)
+    const { header, row } = readHop(bytes, valueStart[i]!, valueEnd[i]!, hop, read, this.#plan.noFeatures.length)
     this.#noteWatermark(clockKey({ topic, partition, upstream: header.upstream }), header.watermark)
     row.ordinal = this.#ordinal++
     const excluded = this.#exclusions.get(positionKey(topic, partition, read.offset))

@@ -129,6 +129,8 @@ export interface SlotOptions {
 
 export type SlotEvent =
   | { readonly kind: 'recovering'; readonly reason: string }
+  /** The store on this disk lacked a write-back: it was emptied, and its content comes from a checkpoint or the journal. */
+  | { readonly kind: 'state-damaged' }
   | { readonly kind: 'replayed'; readonly epochs: number; readonly records: number }
   /** Epochs are folded again; told every few seconds. `leftMs` is an estimate, of this and below. */
   | { readonly kind: 'replaying'; readonly epochs: number; readonly ofEpochs: number; readonly leftMs: number }

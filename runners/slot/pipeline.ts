@@ -9,7 +9,7 @@
  * 4. What an operator throws becomes a RecordFault that names the record; state is then dirty with half an epoch and
  *    must be discarded by the caller (I7).
  */
-import { defined, type EventTimeMs, eventTime, messageOf, WeirError } from '../../kernel/index.js'
+import { defined, type EventTimeMs, messageOf, WeirError } from '../../kernel/index.js'
 import type { OperatorSpec, Row, StepContext, StepRuntime } from '../../operators/index.js'
 import { featureColumns, type Model, type ScoreReport } from '../../scoring/index.js'
 import { keyBytesMax, type ResidentKey, StateMiss, type StateStore, type StepState } from '../../state/index.js'
@@ -25,7 +25,7 @@ import type {
   SinkNode,
 } from '../../topology/index.js'
 import type { Phases } from './phases.js'
-import { derive, nextPort, rowPosition, StepOutput } from './rows.js'
+import { blankRow, derive, nextPort, rowPosition, StepOutput } from './rows.js'
 
 /** An operator threw on a record. */
 export class RecordFault extends Error {
@@ -180,6 +180,7 @@ export class Pipeline {
   #createOperator(node: OperatorNode): OperatorStep {
     const spec: OperatorSpec = node.spec
     const state = spec.stateful ? this.#store.step(node.name) : undefined
+    const { noFeatures } = this.#plan
     const context: StepContext = {
       step: node.name,
       state: state ?? noState(node.name),
@@ -192,8 +193,15 @@ export class Pipeline {
       count: (counter, by = 1) => {
         this.#counts.set(counter, (this.#counts.get(counter) ?? 0) + by)
       },
-      // Columns of its own: later steps fill them for each row, and two rows may come from one origin.
-      derive: (origin, value, at = origin.at) => derive(origin, value, at, origin.features.slice()),
+      columns: row => {
+        if (row.features === noFeatures) row.features = noFeatures.slice()
+        return row.features
+      },
+      // Columns of its own, once there are any: later steps fill them for each row, and two rows may come from one origin.
+      derive: (origin, value, at = origin.at) => {
+        const { features } = origin
+        return derive(origin, value, at, features === noFeatures ? noFeatures : features.slice())
+      },
       blank: () => this.#blankRow(),
     }
     return {
@@ -209,18 +217,7 @@ export class Pipeline {
   }
 
   #blankRow(): Row {
-    return {
-      value: undefined,
-      at: eventTime(0),
-      key: '',
-      ordinal: this.#nextOrdinal++,
-      flags: 0,
-      features: new Array<number>(this.#plan.featureNames.length).fill(Number.NaN),
-      score: Number.NaN,
-      source: { topic: '', partition: -1, offset: -1 },
-      loggedAtMs: Number.NaN,
-      hop: null,
-    }
+    return blankRow(this.#nextOrdinal++, this.#plan.noFeatures)
   }
 
   /** keyBy has no rows of its own: its key is taken by the keyed step. */

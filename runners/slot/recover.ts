@@ -155,6 +155,7 @@ export async function openFolding(
   from: RecoversFrom,
   begin?: () => Promise<Link>,
 ): Promise<Folding> {
+  if (options.store.takeDamage()) options.onEvent?.({ kind: 'state-damaged' })
   await restoreNearer(options, from)
   const start = await startOf(options, begin)
   await checkInputs(options, start.positions)

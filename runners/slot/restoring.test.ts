@@ -102,6 +102,25 @@ describe('a slot with checkpoints', () => {
     await goesOn(bench, slot)
   })
 
+  it('says that its store is damaged, and takes the checkpoint', async () => {
+    const { bench, kept, state } = await history()
+    const backend = state.open()
+    const turns = Buffer.from('\x10turn')
+    const [some] = await backend.range({ gte: turns, lt: Buffer.from('\x10turo'), limit: 1 })
+    const batch = backend.batch()
+    batch.delete(some!.key)
+    await backend.write(batch, { sync: true })
+    await backend.close()
+    const again = await restarted(kept)
+    const slot = await slotOn(bench, again, state)
+    await slot.start()
+    assert.deepEqual(
+      again.told.filter(kind => kind === 'state-damaged' || kind === 'restored'),
+      ['state-damaged', 'restored'],
+    )
+    await goesOn(bench, slot)
+  })
+
   it('leaves a store that is far behind for a checkpoint that another has made', async () => {
     const { bench, kept, state } = await history()
     await anotherGoesOn(bench, kept)

@@ -1,5 +1,5 @@
 /** Rows between steps: a step's output, the merging of its inputs in the epoch's order, rows made from rows. */
-import type { EventTimeMs } from '../../kernel/index.js'
+import { type EventTimeMs, eventTime } from '../../kernel/index.js'
 import { type Row, type RowOutput, readAt } from '../../operators/index.js'
 
 export class StepOutput implements RowOutput {
@@ -50,6 +50,22 @@ export function derive(origin: Row, value: unknown, at: EventTimeMs, features: n
     source: origin.source,
     loggedAtMs: origin.loggedAtMs,
     hop: origin.hop,
+  }
+}
+
+/** Stands for a timer or a watermark. */
+export function blankRow(ordinal: number, features: number[]): Row {
+  return {
+    value: undefined,
+    at: eventTime(0),
+    key: '',
+    ordinal,
+    flags: 0,
+    features,
+    score: Number.NaN,
+    source: { topic: '', partition: -1, offset: -1 },
+    loggedAtMs: Number.NaN,
+    hop: null,
   }
 }
 

@@ -2,7 +2,7 @@
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, type ErrorCode, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
-import { registerMemoryMetrics } from '../memory/index.js'
+import { registerMemoryMetrics } from '../memory-metrics/index.js'
 import type { StateQuestion } from './messages.js'
 import { metricsOf } from './metrics.js'
 import type { SlotWorker } from './worker.js'

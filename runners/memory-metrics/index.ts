@@ -1,4 +1,7 @@
-/** `weir_memory_bytes`: what each part that has a share of the budget takes now. */
+/**
+ * `weir_memory_bytes`: what each part that has a share of the budget takes now. Apart from runners/memory, because loading prom-client
+ * takes as long as the replay of a few thousand records.
+ */
 import { Gauge, type Registry } from 'prom-client'
 import type { StoreMemory } from '../../state/index.js'
 
