@@ -488,20 +488,6 @@ describe('expiry', () => {
     await call(first.step, 'young', () => assert.equal(first.log.get().pageCount, 2))
   })
 
-  it('what was moved to a day that passes before it is written is met all the same', async () => {
-    const first = bench.declare()
-    await append(first, 'k', 1, 3 * day)
-    await bench.commit(1)
-    await append(first, 'k', 1, 12 * day)
-    await bench.commit(2)
-    bench.store.setExpiryClock(10 * day)
-    assert.equal(await bench.store.sweep(10), 0)
-    bench.store.setExpiryClock(15 * day)
-    assert.equal(await bench.store.sweep(10), 0)
-    await bench.commit(3)
-    assert.equal(await bench.store.sweep(10), 1)
-  })
-
   it('a crash after a sweep that was not written brings the objects back with the old clock', async () => {
     const first = bench.declare()
     await append(first, 'k', 9, 3 * day)

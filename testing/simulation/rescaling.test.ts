@@ -28,3 +28,10 @@ for (const [standbys, seeds, kinds] of [
     )
   })
 }
+
+it('a seed decides everything', async () => {
+  const [first, second] = [new Hits(), new Hits()]
+  for (const hits of [first, second]) await runSeed(31, hits, { slots: undefined, standbys: 1 })
+  assert.ok(first.of('next plan begun') > 0)
+  assert.deepEqual([...second.counts], [...first.counts])
+})
