@@ -1,7 +1,7 @@
 export type { BackendMemory, RangeOptions, StateBackend, StateEntry, StateSnapshot, WriteBatch } from './backend.js'
 export { MemoryDisk } from './backends/memory.js'
-export { openRocksDb } from './backends/open.js'
-export { keepRocksDb, type RocksDbOptions } from './backends/rocksdb.js'
+export { keepRocksDb, openRocksDb } from './backends/open.js'
+export type { RocksDbOptions } from './backends/rocksdb.js'
 export { Catalogue, type Retention, type Stored, slotsIn, type Unusable } from './checkpoint/catalogue.js'
 export {
   type CheckpointEvent,

@@ -28,13 +28,16 @@ const fixedEntryBytes = 10 + 10 + 8 + 10 + 10
 const decimalDigitsMax = 15
 
 export class Bucket {
-  count = 0
   firstClock = 0
   #lastClock = 0
   /** An array: a typed one of so few numbers is two objects more. */
   #hashes: number[] = []
   #bytes = new Uint8Array(128)
   #length = 0
+
+  get count(): number {
+    return this.#hashes.length
+  }
 
   get bytesInMemory(): number {
     return 160 + 8 * this.#hashes.length + this.#bytes.length
@@ -71,7 +74,6 @@ export class Bucket {
     const delta = this.count === 0 ? 0 : clock - this.#lastClock
     this.#lastClock = clock
     this.#hashes.push(hash | 0)
-    this.count++
     const bytes = this.#bytes
     let at = writeVarint(bytes, this.#length, delta % 1_000 === 0 ? (delta / 1_000) * 2 + 1 : delta * 2)
     at = writeId(bytes, at, id)
@@ -95,7 +97,6 @@ export class Bucket {
     this.#bytes.copyWithin(0, at, this.#length)
     this.#hashes.splice(0, gone)
     this.#length -= at
-    this.count -= gone
     this.firstClock = clock
     return gone
   }
@@ -133,14 +134,13 @@ export class Bucket {
     into.varint(this.#lastClock - this.firstClock)
     into.varint(this.#length)
     into.bytes(this.#bytes.subarray(0, this.#length))
-    for (let i = 0; i < this.count; i++) into.u32(this.#hashes[i]!)
+    for (const hash of this.#hashes) into.u32(hash)
   }
 
   static load(from: ByteReader): Bucket {
     const bucket = new Bucket()
     const count = from.varint()
     if (count === 0) return bucket
-    bucket.count = count
     bucket.firstClock = from.zigzag()
     bucket.#lastClock = bucket.firstClock + from.varint()
     bucket.#length = from.varint()

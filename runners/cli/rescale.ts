@@ -1,9 +1,8 @@
 import { systemClock, WeirError } from '../../kernel/index.js'
-import { bytesOf, optionalTextOf, textOf } from '../config/index.js'
-import { kafkaAccess, type Rescaled, type RescaleProgress, registryAccess, reopen, rescale } from '../worker/index.js'
+import { type Rescaled, type RescaleProgress, reopen, rescale } from '../worker/index.js'
 import { checkpointHelp, configOf, kafkaFlags, kafkaHelp } from './settings.js'
 import { parseFlags, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
-import { checkpointsOf } from './worker.js'
+import { deploymentOf } from './worker.js'
 
 const help = `usage: weir rescale --slots N [flags]
        weir rescale --close --name NAME [flags]
@@ -65,19 +64,8 @@ export const rescaleVerb: Verb = {
     const task = taskOf(values)
     const count = wholeNumber(values, 'slots', { min: 1, max: 1_024, fallback: 1 })
     const wishes = { drop: list(values, 'drop'), rename: renames(values) }
-    const config = configOf(values)
     const settings = {
-      app: textOf(config, 'app'),
-      dataDir: textOf(config, 'data_dir'),
-      kafka: kafkaAccess(config),
-      registry: registryAccess(config),
-      model: optionalTextOf(config, 'model'),
-      rules: optionalTextOf(config, 'rules'),
-      features: optionalTextOf(config, 'features'),
-      cardKey: textOf(config, 'card_key'),
-      memoryBudgetBytes: bytesOf(config, 'memory.budget'),
-      checkpoints: checkpointsOf(config),
-      clock: systemClock,
+      ...deploymentOf(configOf(values)),
       signal: io.signal,
       onProgress: (progress: RescaleProgress) => say(io, progress),
     }

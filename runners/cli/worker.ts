@@ -9,6 +9,7 @@ import {
   StartingWorker,
   serveHealth,
   type WorkerEvent,
+  type WorkerSettings,
 } from '../worker/index.js'
 import { placeOf } from './checkpoint-place.js'
 import { checkpointHelp, configOf, kafkaFlags, kafkaHelp } from './settings.js'
@@ -44,22 +45,12 @@ export const workerVerb: Verb = {
     const threads = wholeNumber(values, 'threads', { min: 1, max: 64, fallback: 1 })
     const config = configOf(values)
     const logger = createLogger()
-    const registry = registryAccess(config)
-    if (registry === undefined) logger.warn('no schema registry is configured: values are JSON')
+    const settings = deploymentOf(config)
+    if (settings.registry === undefined) logger.warn('no schema registry is configured: values are JSON')
     const worker = new StartingWorker({
-      app: textOf(config, 'app'),
-      dataDir: textOf(config, 'data_dir'),
-      kafka: kafkaAccess(config),
-      registry,
-      model: optionalTextOf(config, 'model'),
-      rules: optionalTextOf(config, 'rules'),
-      features: optionalTextOf(config, 'features'),
-      cardKey: textOf(config, 'card_key'),
-      memoryBudgetBytes: bytesOf(config, 'memory.budget'),
-      checkpoints: checkpointsOf(config),
+      ...settings,
       standbys: numberOf(config, 'standbys'),
       threads,
-      clock: systemClock,
       onEvent: event => logEvent(logger, event),
     })
     const asked = text(values, 'port') !== undefined
@@ -68,7 +59,7 @@ export const workerVerb: Verb = {
           host: textOf(config, 'http.host'),
           port: numberOf(config, 'http.port'),
           clock: systemClock,
-          memoryBudgetBytes: bytesOf(config, 'memory.budget'),
+          memoryBudgetBytes: settings.memoryBudgetBytes,
         })
       : undefined
     if (health !== undefined) logger.info({ url: health.url }, 'health and metrics')
@@ -83,7 +74,24 @@ export const workerVerb: Verb = {
   },
 }
 
-export function checkpointsOf(config: Config): CheckpointJob | undefined {
+/** What workers and those who end their plan must agree on. @throws WeirError USAGE, INVALID_CONFIG */
+export function deploymentOf(config: Config): Omit<WorkerSettings, 'standbys' | 'threads' | 'onEvent'> {
+  return {
+    app: textOf(config, 'app'),
+    dataDir: textOf(config, 'data_dir'),
+    kafka: kafkaAccess(config),
+    registry: registryAccess(config),
+    model: optionalTextOf(config, 'model'),
+    rules: optionalTextOf(config, 'rules'),
+    features: optionalTextOf(config, 'features'),
+    cardKey: textOf(config, 'card_key'),
+    memoryBudgetBytes: bytesOf(config, 'memory.budget'),
+    checkpoints: checkpointsOf(config),
+    clock: systemClock,
+  }
+}
+
+function checkpointsOf(config: Config): CheckpointJob | undefined {
   const place = placeOf(config)
   if (place === undefined) return undefined
   // Each slot's thread loads them for itself: what is wrong with them is said at the start.

@@ -75,6 +75,7 @@ class Rescaling {
     if (slots > partitions) {
       throw new WeirError('USAGE', `${slots} slots cannot share ${partitions} partitions of transactions`)
     }
+    // The next plan's slots must fit into what one worker may take.
     if (begins) shareMemory(this.#settings.memoryBudgetBytes, { slots, threads: 1 })
     const next = planOf({ ...this.#settings, registry, slots, partitions }, undefined)
     if (begins && from === undefined && isAsAskedFor(standing, next, wishes)) {

@@ -30,7 +30,7 @@ const markerFile = 'BINDING'
 export async function openRocksDb(
   directory: string,
   options: RocksDbOptions = {},
-  binding: Binding = available('rocksdb') ? 'rocksdb' : 'rocksdb-native',
+  binding: Binding = bindingOfNew(),
 ): Promise<StateBackend> {
   const written = await bindingOf(directory)
   if (written !== undefined && !available(written)) {
@@ -47,6 +47,17 @@ export async function openRocksDb(
     throw failed(`open ${directory}`, error)
   }
   return backend
+}
+
+/** Of those with a binary for this machine the first; the last where there is none. */
+const bindingOfNew = (): Binding => (available('rocksdb') ? 'rocksdb' : 'rocksdb-native')
+
+/**
+ * Keeps the native part of the binding for new databases in the process. A process whose threads have all let go of it cannot load
+ * it again; whoever starts threads that come and go calls this first. Where no binding loads, opening a database says so.
+ */
+export function keepRocksDb(): void {
+  available(bindingOfNew())
 }
 
 /** @returns undefined for a new database */

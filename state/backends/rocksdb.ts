@@ -63,22 +63,6 @@ function call<T>(what: string, start: (done: Callback<T>) => void): Promise<T> {
   })
 }
 
-const load = (): ((location: string) => NativeDb) =>
-  createRequire(import.meta.url)('rocksdb') as (location: string) => NativeDb
-
-/**
- * Keeps the native part in the process. A process whose threads have all let go of it cannot load it again; whoever starts
- * threads that come and go calls this first.
- * @throws WeirError BACKEND_FAILED
- */
-export function keepRocksDb(): void {
-  try {
-    load()
-  } catch (error) {
-    throw failed('be loaded', error)
-  }
-}
-
 /**
  * Opens the database in `directory`, which is created when missing.
  * @throws WeirError DIRECTORY_IN_USE while a process (this one included) has it open, BACKEND_FAILED
@@ -88,7 +72,8 @@ export async function openWithRocksDb(directory: string, options: RocksDbOptions
   let db: NativeDb
   try {
     await mkdir(directory, { recursive: true })
-    db = load()(directory)
+    const rocksdb = createRequire(import.meta.url)('rocksdb') as (location: string) => NativeDb
+    db = rocksdb(directory)
   } catch (error) {
     throw failed(`open ${directory}`, error)
   }

@@ -1,4 +1,5 @@
 /** Administration of topics. */
+import type { WireReader } from '../wire.js'
 import { readByTopic, request } from './request.js'
 
 export interface CreateTopicArgs {
@@ -9,7 +10,26 @@ export interface CreateTopicArgs {
   readonly timeoutMs: number
 }
 
-export const createTopics = request<CreateTopicArgs, { errorCode: number; message: string | null }>({
+interface TopicChanged {
+  readonly errorCode: number
+  readonly message: string | null
+}
+
+/** What became of the one topic that was asked for. @param skipRest of what is said of it */
+function readChanged(from: WireReader, skipRest?: () => void): TopicChanged {
+  from.int32() // throttle time
+  const [changed] = from.array(() => {
+    from.string() // topic
+    const answer = { errorCode: from.int16(), message: from.nullableString() }
+    skipRest?.()
+    from.tags()
+    return answer
+  })
+  if (changed === undefined) throw new RangeError('the answer lacks the topic')
+  return changed
+}
+
+export const createTopics = request<CreateTopicArgs, TopicChanged>({
   name: 'CreateTopics',
   key: 19,
   version: 5,
@@ -27,10 +47,7 @@ export const createTopics = request<CreateTopicArgs, { errorCode: number; messag
       .tags()
   },
   read(from) {
-    from.int32() // throttle time
-    const [created] = from.array(() => {
-      from.string() // topic
-      const answer = { errorCode: from.int16(), message: from.nullableString() }
+    return readChanged(from, () => {
       from.int32() // partitions
       from.int16() // replication
       from.array(() => {
@@ -41,18 +58,14 @@ export const createTopics = request<CreateTopicArgs, { errorCode: number; messag
         from.bool()
         from.tags()
       })
-      from.tags()
-      return answer
     })
-    if (created === undefined) throw new RangeError('the answer lacks the topic')
-    return created
   },
 })
 
 /** More partitions for a topic: `partitions` is how many it then has. */
 export const createPartitions = request<
   { readonly topic: string; readonly partitions: number; readonly timeoutMs: number },
-  { errorCode: number; message: string | null }
+  TopicChanged
 >({
   name: 'CreatePartitions',
   key: 37,
@@ -69,15 +82,7 @@ export const createPartitions = request<
       .tags()
   },
   read(from) {
-    from.int32() // throttle time
-    const [grown] = from.array(() => {
-      from.string() // topic
-      const answer = { errorCode: from.int16(), message: from.nullableString() }
-      from.tags()
-      return answer
-    })
-    if (grown === undefined) throw new RangeError('the answer lacks the topic')
-    return grown
+    return readChanged(from)
   },
 })
 
