@@ -57,7 +57,7 @@ export async function closePlan(options: CloseOptions): Promise<StoredSavepoint>
   const standing = await standingOf(log, plan.app)
   assert(standing.slots === plan.placement.slots, `the plan has the ${standing.slots} slots of the journal`)
   const name = standing.ends?.savepoint ?? options.name
-  const there = standing.ends?.closed === true ? await publishedAs(store, plan.app, name) : undefined
+  const there = standing.ends?.slotsClosed === standing.slots ? await publishedAs(store, plan.app, name) : undefined
   if (there !== undefined && isOf(there, standing)) return there
   const slots = await openAll(plan, options.open)
   try {

@@ -6,8 +6,8 @@ export interface Standing {
   /** From 1. */
   readonly plan: number
   readonly slots: number
-  /** The plan ends: where its state goes, and whether every slot is closed. */
-  readonly ends: { readonly savepoint: string; readonly closed: boolean } | undefined
+  /** The plan ends: where its state goes, and how many slots are closed. From the first on it cannot go on any more. */
+  readonly ends: { readonly savepoint: string; readonly slotsClosed: number } | undefined
   /** The last record of every slot; undefined where there is none yet. */
   readonly last: readonly (Link | undefined)[]
 }
@@ -25,7 +25,10 @@ export async function standingOf(log: Log, app: string): Promise<Standing> {
   return {
     plan: first === undefined ? 1 : planOf(first.record),
     slots,
-    ends: closing && { savepoint: closing.savepoint, closed: closings.every(found => found?.last === true) },
+    ends: closing && {
+      savepoint: closing.savepoint,
+      slotsClosed: closings.filter(found => found?.last === true).length,
+    },
     last,
   }
 }

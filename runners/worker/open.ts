@@ -37,8 +37,10 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
   try {
     const journal = journalTopicOf(rest.app)
     const { plan: planNumber, slots, ends } = await standingOf(log, rest.app)
-    if (ends?.closed === true)
-      throw new WeirError('PLAN_CLOSED', `plan ${planNumber} is closed into '${ends.savepoint}'`)
+    if (ends !== undefined && ends.slotsClosed > 0) {
+      const closed = ends.slotsClosed === slots ? 'closed' : `being closed, ${ends.slotsClosed} of ${slots} slots are,`
+      throw new WeirError('PLAN_CLOSED', `plan ${planNumber} is ${closed} into '${ends.savepoint}'`)
+    }
     const partitions = await log.partitionCount('transactions')
     const memory = shareMemory(memoryBudgetBytes, { slots, threads })
     // A wrong rule file is better found here than in every thread.

@@ -340,6 +340,8 @@ describe('weir rescale', { skip }, () => {
     await traffic.verify()
 
     await killed(deployment, /^a slot is closed/m, '--close', '--name', 'kept')
+    // Nobody can go on with a plan of which a slot is closed: a worker waits, and does not join again and again.
+    await until(worker, says(/^PLAN_CLOSED: plan 1 is being closed, [12] of 2 slots are, into 'kept'/))
     const line = await refused(deployment, '--reopen')
     assert.match(
       line,
