@@ -97,7 +97,7 @@ export function refuseAtOnce(context: EdgeContext, closing: () => boolean): Refu
       'retry-after': String(retryAfterSeconds),
     })
     response.end(body)
-    paused.pause(request.socket)
+    paused.afterRefusal(request)
     metrics.answered(route, 429, (performance.now() - startedAt) / 1_000)
     return true
   }
