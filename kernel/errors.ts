@@ -125,11 +125,7 @@ export const errorTable = {
   ),
   SAVEPOINT_EXISTS: entry('user', 'never', 'use another name; savepoints are never replaced'),
   SAVEPOINT_NOT_FOUND: entry('user', 'never', 'see weir checkpoint list for the savepoints that there are'),
-  SAVEPOINT_OPEN: entry(
-    'user',
-    'never',
-    'use one that a plan was closed into (weir rescale --close), for more than one slot',
-  ),
+  SAVEPOINT_OPEN: entry('user', 'never', 'use one that a plan was closed into (weir rescale --close)'),
   STATE_INCOMPATIBLE: entry('user', 'never', 'keep the state as it is, or name what is to be dropped or renamed'),
   INVALID_STATE_SCHEMA: entry('user', 'never', 'mend the Avro schema of the state'),
   INVALID_KEYS: entry('user', 'never', 'make a key with: openssl rand -hex 32'),
