@@ -83,6 +83,11 @@ describe('weir checkpoint savepoint', () => {
     assert.match(listed, /^slot 2 {2}epoch /m)
     assert.ok(!(await weir('list', '--slot', '1')).out.includes('savepoint'))
     assert.match((await weir('list', '--savepoint', 'before-upgrade')).out, line)
+    const { bytes, created_at, ...json } = JSON.parse(
+      (await weir('list', '--savepoint', 'before-upgrade', '--json')).out,
+    )
+    assert.deepEqual(json, { savepoint: 'before-upgrade', plan: 1, slots: 3, closed: false, epochs })
+    assert.ok(bytes > 0 && Date.parse(created_at) > 0)
     await assert.rejects(weir('inspect', '--savepoint', 'other'), { code: 'SAVEPOINT_NOT_FOUND' })
   })
 
