@@ -108,7 +108,10 @@ export async function intoNewDirectory(
   try {
     const store = await StateStore.open({ backend, keyGroups })
     if (store.reflects !== undefined) {
-      throw new WeirError('OUTPUT_UNWRITABLE', `${directory} holds state of epoch ${store.reflects.epoch} already`)
+      throw new WeirError(
+        'OUTPUT_UNWRITABLE',
+        `${directory} holds state of epoch ${store.reflects.epoch} already: name another`,
+      )
     }
     await restore(backend)
   } finally {
