@@ -67,7 +67,11 @@ export const errorTable = {
   UNKNOWN_STEP: entry('user', 'never', 'name one of the steps listed; weir describe shows the topology'),
   TIMER_LIMIT: entry('user', 'never', 'register fewer timers'),
   STATE_LIMIT: entry('user', 'never', 'keep fewer entries, give them a shorter ttl, or declare a larger entriesMax'),
-  STATE_FORMAT: entry('user', 'never', 'use the Weir version that wrote this directory, or a newer one'),
+  STATE_FORMAT: entry(
+    'user',
+    'never',
+    'use the Weir version that wrote it, on a machine of the same type, or a newer one',
+  ),
   HOP_CORRUPT: entry('external', 'never', 'restore the topic; Weir cannot tell which record is missing'),
   JOURNAL_CORRUPT: entry(
     'external',
@@ -85,7 +89,11 @@ export const errorTable = {
     'backoff',
     'workers go on with the next plan by themselves; where none begins, give the same weir rescale again',
   ),
-  FINGERPRINT_MISMATCH: entry('user', 'never', 'drain the old topology first, or replay under an explicit flag'),
+  FINGERPRINT_MISMATCH: entry(
+    'user',
+    'never',
+    'use the features and the version that wrote it; weir rescale --close and --from change them',
+  ),
   SLOT_FENCED: entry('external', 'restart', 'another owner has taken this slot; nothing to do'),
   COMMIT_INDEFINITE: entry('external', 'restart', 'nothing: the slot recovers from the committed position (I5)'),
   OFFSET_OUT_OF_RANGE: entry(
@@ -125,11 +133,7 @@ export const errorTable = {
   ),
   SAVEPOINT_EXISTS: entry('user', 'never', 'use another name; savepoints are never replaced'),
   SAVEPOINT_NOT_FOUND: entry('user', 'never', 'see weir checkpoint list for the savepoints that there are'),
-  SAVEPOINT_OPEN: entry(
-    'user',
-    'never',
-    'use one that a plan was closed into (weir rescale --close), for more than one slot',
-  ),
+  SAVEPOINT_OPEN: entry('user', 'never', 'use one that a plan was closed into (weir rescale --close)'),
   STATE_INCOMPATIBLE: entry('user', 'never', 'keep the state as it is, or name what is to be dropped or renamed'),
   INVALID_STATE_SCHEMA: entry('user', 'never', 'mend the Avro schema of the state'),
   INVALID_KEYS: entry('user', 'never', 'make a key with: openssl rand -hex 32'),

@@ -73,9 +73,15 @@ describe('a codec refuses', () => {
     refused(intCodec, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 52, -(2 ** 52) - 1, '1', 1n, undefined)
     refused(booleanCodec, 0, 'true', undefined)
     refused(bytesCodec, [1], 'x')
-    refused(listOf(intCodec), [1, 0.5], 1, 'ab', null)
+    refused(listOf(intCodec), [1, 0.5], 1, 'ab', null, new Array(2))
     refused(optional(intCodec), undefined, 0.5)
     refused(person, null, 1, { name: 'a', age: null, scores: ['1'], ok: true, raw: new Uint8Array() }, { name: 'a' })
+  })
+
+  it('a record with a field more, which would be gone when it is read back', () => {
+    const point = recordOf<{ x: number }>({ x: intCodec })
+    assert.equal(point.accepts?.({ x: 1 }), true)
+    refused(point, { x: 1, y: 2 }, { y: 1 }, Object.create({ x: 1 }))
   })
 })
 

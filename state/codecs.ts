@@ -24,7 +24,7 @@ export const f64Codec: StateCodec<number> = {
   decode: from => from.f64(),
 }
 
-/** Whole numbers from -(2^52) to 2^52 - 1; small ones take one byte. */
+/** Whole numbers from -(2^52) to 2^52 - 1; small ones take one byte. -0 is read back as 0, which only a division tells apart. */
 export const intCodec: StateCodec<number> = {
   name: 'int',
   version: 1,
@@ -54,7 +54,8 @@ export function listOf<V>(item: StateCodec<V>): StateCodec<readonly V[]> {
   return {
     name: `list<${item.name}@${item.version}>`,
     version: 1,
-    accepts: values => Array.isArray(values) && values.every(value => item.accepts?.(value) ?? true),
+    // Spread: `every` passes over holes, which `encode` meets.
+    accepts: values => Array.isArray(values) && [...values].every(value => item.accepts?.(value) ?? true),
     encode(values, into) {
       into.varint(values.length)
       for (const value of values) item.encode(value, into)
@@ -82,7 +83,7 @@ export function optional<V>(item: StateCodec<V>): StateCodec<V | null> {
   }
 }
 
-/** A record of named fields, written in the order of declaration; the order is part of the codec's name. */
+/** A record of named fields and no others, written in the order of declaration; the order is part of the codec's name. */
 export function recordOf<R extends object>(fields: { readonly [K in keyof R]: StateCodec<R[K]> }): StateCodec<R> {
   const codecs = Object.entries(fields) as [string, StateCodec<unknown>][]
   return {
@@ -91,7 +92,8 @@ export function recordOf<R extends object>(fields: { readonly [K in keyof R]: St
     accepts: value =>
       typeof value === 'object' &&
       value !== null &&
-      codecs.every(([name, codec]) => codec.accepts?.(value[name as keyof R]) ?? true),
+      Object.keys(value).length === codecs.length &&
+      codecs.every(([name, codec]) => Object.hasOwn(value, name) && (codec.accepts?.(value[name as keyof R]) ?? true)),
     encode(value: R, into: ByteWriter) {
       for (const [name, codec] of codecs) codec.encode(value[name as keyof R], into)
     },

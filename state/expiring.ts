@@ -3,7 +3,7 @@
  * paged objects without pages, so that expiry, sweeping and the index of it are those of paged.ts.
  *
  * Invariants: 1. what was set more than `ttl` before the expiry clock reads as absent, whenever it is swept (I3); what was set
- * before the clock first moved stays until it is set again; 2. a map has at most `entriesMax` entries (I6).
+ * before the clock first moved stays until it is set again, or until its map has been left alone for `ttl`; 2. a map has at most `entriesMax` entries (I6).
  */
 import { assert, ByteReader, ByteWriter, type DurationMs, eventTime, WeirError } from '../kernel/index.js'
 import type { StepScope } from './entry.js'

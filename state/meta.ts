@@ -104,14 +104,15 @@ export async function readMeta(
     throw new WeirError('STATE_FORMAT', `the state has format ${version}, this Weir reads up to ${formatVersion}`)
   }
   if (position === undefined) return undefined
+  let meta: Meta
   try {
-    const meta = decodeMeta(position, version)
-    if (await hasAllTurns(backend, namespace, meta.turn)) return meta
-    onLacking?.()
-    return undefined
+    meta = decodeMeta(position, version)
   } catch (error) {
     throw new WeirError('BACKEND_FAILED', `the state's position does not decode: ${messageOf(error)}`, { cause: error })
   }
+  if (await hasAllTurns(backend, namespace, meta.turn)) return meta
+  onLacking?.()
+  return undefined
 }
 
 async function hasAllTurns(backend: StateBackend, namespace: Uint8Array, turn: number): Promise<boolean> {

@@ -316,7 +316,7 @@ describe('state store', () => {
     await call(step, 'x'.repeat(65_535), () => {
       assert.throws(() => map.set('😀'.repeat(16_384), 1), { code: 'STATE_KEY_TOO_LONG' })
       for (const at of [1, 1, 2, 2]) step.timers.timerAt(eventTime(at))
-      assert.throws(() => step.timers.timerAt(eventTime(3)), { code: 'TIMER_LIMIT' })
+      assert.throws(() => step.timers.timerAt(eventTime(3)), { code: 'TIMER_LIMIT', message: /2 timers for one key;/ })
     })
   })
 

@@ -198,12 +198,13 @@ export class StepTimers implements Timers {
     assert(Number.isSafeInteger(at), `a timer at ${at}: whole milliseconds`)
     const { key, group } = currentEntry(this.#scope)
     if (this.#table.has(key, at)) return
+    // No key in what is thrown: it may name a customer.
     const { timersPerKeyMax, timersPerStepMax } = this.#scope.core
     if (this.#table.size >= timersPerStepMax) {
       throw new WeirError('TIMER_LIMIT', `step '${this.#scope.name}' has ${timersPerStepMax} timers`)
     }
     if (this.#table.countOf(key) >= timersPerKeyMax) {
-      throw new WeirError('TIMER_LIMIT', `step '${this.#scope.name}' has ${timersPerKeyMax} timers for key '${key}'`)
+      throw new WeirError('TIMER_LIMIT', `step '${this.#scope.name}' has ${timersPerKeyMax} timers for one key`)
     }
     this.#table.add(key, group, at)
     this.#scope.undo.push(this.#table, { key, group, at }, false)

@@ -32,4 +32,4 @@ function sealed(place: CheckpointPlace): (store: CheckpointStore) => CheckpointS
 }
 
 export { lookAt, type StoredState } from './look.js'
-export { planOf, type SavepointRequest, saveCheckpoints } from './savepoint.js'
+export { newestPlan, type PlanOf, planOf, type SavepointRequest, saveCheckpoints } from './savepoint.js'

@@ -78,8 +78,11 @@ function once(tell: SavepointRequest['onUnusable']): SavepointRequest['onUnusabl
   }
 }
 
-/** Of the newest generation that has checkpoints. */
-async function newestPlan(store: CheckpointStore, { app, onUnusable }: SavepointRequest): Promise<PlanOf> {
+/** Of the newest generation that has checkpoints. @throws WeirError CHECKPOINT_CORRUPT where there is none, CHECKPOINT_STORE_FAILED */
+export async function newestPlan(
+  store: CheckpointStore,
+  { app, onUnusable }: Pick<SavepointRequest, 'app' | 'onUnusable'>,
+): Promise<PlanOf> {
   let newest: PlanOf | undefined
   for (const slot of await slotsIn(store, app)) {
     for await (const found of new Catalogue(store, app, slot).newestFirst()) {

@@ -105,8 +105,33 @@ test('verifies, and says which is damaged', async () => {
   const { code, out } = await weir('verify', '--store', store)
   assert.equal(code, 1)
   assert.match(out, /^slot 2 {2}epoch 2 {2}CHECKPOINT_CORRUPT: .*\nslot 2 {2}epoch 1 .* whole, 1 operations\n$/)
+  const [second, first] = jsonLines((await weir('verify', '--store', store, '--json')).out)
+  assert.deepEqual([second!.slot, second!.epoch, second!.code], [2, 2, 'CHECKPOINT_CORRUPT'])
+  assert.deepEqual([first!.slot, first!.epoch, first!.operations], [2, 1, 1])
   await writeFile(delta, bytes)
 })
+
+test('does not take nothing for whole', async () => {
+  for (const args of [
+    ['--app', 'other'],
+    ['--slot', '7'],
+    ['--epoch', '9'],
+  ]) {
+    await assert.rejects(weir('verify', '--store', store, ...args), { code: 'CHECKPOINT_CORRUPT' }, args.join(' '))
+  }
+})
+
+test('says it as JSON', async () => {
+  const [second] = jsonLines((await weir('list', '--store', store, '--json')).out)
+  assert.deepEqual([second!.slot, second!.epoch, second!.segments], [2, 2, 2])
+  assert.ok(Number(second!.bytes) > 0 && Date.parse(String(second!.created_at)) > 0)
+})
+
+const jsonLines = (out: string): Record<string, unknown>[] =>
+  out
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as Record<string, unknown>)
 
 test('encrypts what is there, and then reads it with the key alone', async () => {
   const sealed = join(root, 'sealed')

@@ -18,9 +18,17 @@ import { type CheckpointPlace, isBucket, openCheckpointStore, openStoreBelow } f
 import { textOf } from '../config/index.js'
 import { loadSealKeys } from '../encryption/index.js'
 import { placeOf } from './checkpoint-place.js'
-import { intoNewDirectory, listOrVerify, makeSavepoint, restoreSlot } from './savepoint.js'
+import {
+  intoNewDirectory,
+  type Looked,
+  listOrVerify,
+  makeSavepoint,
+  type Print,
+  restoreSlot,
+  troubleOf,
+} from './savepoint.js'
 import { configOf } from './settings.js'
-import { parseArguments, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
+import { parseArguments, text, type Values, type Verb, wholeNumber } from './verb.js'
 
 const help = `usage: weir checkpoint list|inspect|verify|restore|savepoint NAME|reencrypt --store DIR [flags]
 
@@ -28,7 +36,7 @@ Looks at the checkpoints that workers have made, and at savepoints; none of it d
 
   list       one line each: slot, epoch, when, bytes, or what is wrong with it; then the savepoints
   inspect    the manifest of one as JSON, or with --savepoint what that holds
-  verify     reads all bytes of all of them (or of one); exit code 1 when one is damaged
+  verify     reads all bytes of all of them (or of one); exit code 1 when one is damaged, or there is none
   restore    makes the state of one in a new directory, --to; a worker takes it up as DATA_DIR/slot-N
   savepoint  copies the newest checkpoint of each slot under a name that is never replaced or removed
   reencrypt  writes what older keys, or none, have encrypted anew with the first key; may be stopped and repeated
@@ -40,6 +48,7 @@ Looks at the checkpoints that workers have made, and at savepoints; none of it d
   --epoch N           this one; inspect and restore take the newest without it
   --savepoint NAME    of this savepoint, in place of checkpoints
   --to DIR            for restore
+  --json              one line of JSON each
   --config FILE       default weir.config.yaml where it exists
 
 example:
@@ -69,6 +78,7 @@ export const checkpointVerb: Verb = {
         slot: { type: 'string' },
         epoch: { type: 'string' },
         to: { type: 'string' },
+        json: { type: 'boolean' },
         savepoint: { type: 'string' },
         'key-file': { type: 'string' },
       },
@@ -91,49 +101,57 @@ export const checkpointVerb: Verb = {
     // Opening makes it: a name that is misspelt is not to look like a store without checkpoints.
     if (!isBucket(place.store) && !existsSync(place.store))
       throw new WeirError('USAGE', `there is no directory ${place.store}`)
-    if (action === 'reencrypt') return await encryptAnew(place, io)
+    const print: Print = (facts, words) => io.out(`${values.json === true ? JSON.stringify(facts) : words}\n`)
+    if (action === 'reencrypt') return await encryptAnew(place, print)
     const store = await openCheckpointStore(place)
     try {
       const app = text(values, 'app') ?? textOf(config, 'app')
-      if (action === 'savepoint') return await makeSavepoint(store, app, operands[1]!, io)
+      if (action === 'savepoint') return await makeSavepoint(store, app, operands[1]!, io, print)
       const savepoint = text(values, 'savepoint')
-      if (savepoint !== undefined) return await runSavepoint(action, store, app, savepoint, values, io)
+      if (savepoint !== undefined) return await runSavepoint(action, store, app, savepoint, values, print)
       const found = await find(store, app, values)
       const all = text(values, 'slot') === undefined && text(values, 'epoch') === undefined
-      return await run(action, found, to, io, how =>
-        all ? listOrVerify(store, app, undefined, how, io) : Promise.resolve(0),
+      const { count, damaged } = await run(action, found, to, print, async how =>
+        all ? await listOrVerify(store, app, undefined, how, print) : { count: 0, damaged: 0 },
       )
+      if (action === 'verify' && count === 0)
+        throw new WeirError('CHECKPOINT_CORRUPT', `${app} has nothing to verify there`)
+      return damaged === 0 ? 0 : 1
     } finally {
       await store.close()
     }
   },
 }
 
-/** @param savepoints lists or verifies them too. @returns how many of them are damaged */
+/** @param savepoints lists or verifies them too */
 async function run(
   action: Look,
   found: readonly Found[],
   to: string | undefined,
-  io: VerbIo,
-  savepoints: (how: 'list' | 'verify') => Promise<number>,
-): Promise<number> {
+  print: Print,
+  savepoints: (how: 'list' | 'verify') => Promise<Looked>,
+): Promise<Looked> {
+  const looked = { count: found.length, damaged: 0 }
   switch (action) {
     case 'list':
-      for (const each of found) io.out(`${lineOf(each)}\n`)
+      for (const each of found) print(factsOf(each), lineOf(each))
       await savepoints('list')
-      return 0
+      return looked
     case 'verify': {
-      const bad = await verifyAll(found, io)
-      return bad + (await savepoints('verify')) === 0 ? 0 : 1
+      const damaged = await verifyAll(found, print)
+      const others = await savepoints('verify')
+      return { count: found.length + others.count, damaged: damaged + others.damaged }
     }
-    case 'inspect':
-      io.out(`${JSON.stringify(newestOf(found).manifest, undefined, 1)}\n`)
-      return 0
+    case 'inspect': {
+      const { manifest } = newestOf(found)
+      print(manifest, JSON.stringify(manifest, undefined, 1))
+      return looked
+    }
     case 'restore': {
       const { catalogue, manifest } = newestOf(found)
       await intoNewDirectory(to!, manifest.key_groups, backend => restore(catalogue, manifest, { backend }))
-      io.out(`restored to ${to}\n`)
-      return 0
+      print({ restored: to }, `restored to ${to}`)
+      return looked
     }
   }
 }
@@ -144,33 +162,35 @@ async function runSavepoint(
   app: string,
   name: string,
   values: Values,
-  io: VerbIo,
+  print: Print,
 ): Promise<number> {
   if (text(values, 'epoch') !== undefined) throw new WeirError('USAGE', '--epoch is of checkpoints, not of savepoints')
   switch (action) {
     case 'list':
     case 'verify':
-      return (await listOrVerify(store, app, [name], action, io)) === 0 ? 0 : 1
-    case 'inspect':
-      io.out(`${JSON.stringify((await readSavepoint(store, app, name)).savepoint, undefined, 1)}\n`)
+      return (await listOrVerify(store, app, [name], action, print)).damaged === 0 ? 0 : 1
+    case 'inspect': {
+      const { savepoint } = await readSavepoint(store, app, name)
+      print(savepoint, JSON.stringify(savepoint, undefined, 1))
       return 0
+    }
     case 'restore': {
       const to = text(values, 'to')!
       const { savepoint } = await readSavepoint(store, app, name)
       await restoreSlot(store, savepoint, numberIn(values, 'slot'), to)
-      io.out(`restored to ${to}\n`)
+      print({ restored: to }, `restored to ${to}`)
       return 0
     }
   }
 }
 
-async function encryptAnew(place: CheckpointPlace, io: VerbIo): Promise<number> {
+async function encryptAnew(place: CheckpointPlace, print: Print): Promise<number> {
   const keys = loadSealKeys(place)
   if (keys === undefined) throw new WeirError('USAGE', 'there are no keys: --key-file or WEIR_CHECKPOINTS_KEYS')
   const store = await openStoreBelow(place)
   try {
     const { objects, renewed } = await reencrypt(store, keys, { plain: 'encrypt' })
-    io.out(`${objects} objects, ${renewed} of them encrypted anew\n`)
+    print({ objects, renewed }, `${objects} objects, ${renewed} of them encrypted anew`)
     return 0
   } finally {
     await store.close()
@@ -197,6 +217,13 @@ const numberIn = (values: Values, name: string): number | undefined =>
     ? undefined
     : wholeNumber(values, name, { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: 0 })
 
+function factsOf({ slot, stored }: Found): object {
+  const at = { slot, epoch: epochOfName(stored.name) }
+  if ('error' in stored) return { ...at, ...troubleOf(stored.error) }
+  const { created_at, segments } = stored.manifest
+  return { ...at, created_at, bytes: bytesOf(segments), segments: segments.length }
+}
+
 function lineOf({ slot, stored }: Found): string {
   const what = `slot ${slot}  epoch ${epochOfName(stored.name)}`
   if ('error' in stored) return `${what}  ${stored.error.message}`
@@ -205,18 +232,19 @@ function lineOf({ slot, stored }: Found): string {
 }
 
 /** @returns how many are damaged */
-async function verifyAll(found: readonly Found[], io: VerbIo): Promise<number> {
+async function verifyAll(found: readonly Found[], print: Print): Promise<number> {
   let bad = 0
   for (const each of found) {
     const { catalogue, stored } = each
     try {
       if ('error' in stored) throw stored.error
       const { operations } = await verify(catalogue, stored.manifest)
-      io.out(`${lineOf(each)}  whole, ${operations} operations\n`)
+      print({ ...factsOf(each), operations }, `${lineOf(each)}  whole, ${operations} operations`)
     } catch (error) {
       if (!(error instanceof WeirError) || error.code === 'CHECKPOINT_STORE_FAILED') throw error
       bad++
-      io.out(`slot ${each.slot}  epoch ${epochOfName(stored.name)}  ${error.message}\n`)
+      const at = { slot: each.slot, epoch: epochOfName(stored.name) }
+      print({ ...at, ...troubleOf(error) }, `slot ${at.slot}  epoch ${at.epoch}  ${error.message}`)
     }
   }
   return bad

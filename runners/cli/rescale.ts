@@ -1,6 +1,8 @@
+import { createLogger } from '../../edge/index.js'
 import { systemClock, WeirError } from '../../kernel/index.js'
 import { type Rescaled, type RescaleProgress, reopen, rescale } from '../worker/index.js'
 import { checkpointHelp, configOf, kafkaFlags, kafkaHelp } from './settings.js'
+import { logSlotEvent } from './slot-log.js'
 import { parseFlags, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
 import { deploymentOf } from './worker.js'
 
@@ -143,7 +145,7 @@ function renames(values: Values): Readonly<Record<string, string>> {
   return Object.fromEntries(pairs)
 }
 
-function say(io: VerbIo, progress: RescaleProgress): void {
+export function say(io: Pick<VerbIo, 'err'>, progress: RescaleProgress): void {
   switch (progress.kind) {
     case 'waiting':
     case 'given':
@@ -155,13 +157,11 @@ function say(io: VerbIo, progress: RescaleProgress): void {
     case 'trouble':
       io.err(`the worker group does not answer: ${progress.message}\n`)
       return
-    case 'slot':
-      if (progress.event.kind === 'restoring') {
-        const { bytes, ofBytes } = progress.event
-        io.err(`slot ${progress.slot}: ${Math.floor((100 * bytes) / ofBytes)} % of a checkpoint restored\n`)
-      } else if (progress.event.kind === 'replayed') {
-        io.err(`slot ${progress.slot}: ${progress.event.epochs} epochs folded again\n`)
-      }
+    case 'slot': {
+      const { slot, event } = progress
+      const logger = createLogger({ to: { write: line => io.err(line) }, plain: true })
+      if (event.kind !== 'recovering') logSlotEvent(logger.child({ slot }), event)
       return
+    }
   }
 }

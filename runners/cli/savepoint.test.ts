@@ -4,7 +4,8 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { openDirectoryStore, openRocksDb, type Savepoint, StateStore } from '../../state/index.js'
+import { positiveMurmur2, sha256Hex } from '../../kernel/index.js'
+import { type Manifest, openDirectoryStore, openRocksDb, type Savepoint, StateStore } from '../../state/index.js'
 import { Fold, fraudTopology, history, keyGroups } from '../checkpoints/testing/fold.js'
 import { checkpointVerb } from './checkpoint.js'
 import { stateVerb } from './state.js'
@@ -82,6 +83,11 @@ describe('weir checkpoint savepoint', () => {
     assert.match(listed, /^slot 2 {2}epoch /m)
     assert.ok(!(await weir('list', '--slot', '1')).out.includes('savepoint'))
     assert.match((await weir('list', '--savepoint', 'before-upgrade')).out, line)
+    const { bytes, created_at, ...json } = JSON.parse(
+      (await weir('list', '--savepoint', 'before-upgrade', '--json')).out,
+    )
+    assert.deepEqual(json, { savepoint: 'before-upgrade', plan: 1, slots: 3, closed: false, epochs })
+    assert.ok(bytes > 0 && Date.parse(created_at) > 0)
     await assert.rejects(weir('inspect', '--savepoint', 'other'), { code: 'SAVEPOINT_NOT_FOUND' })
   })
 
@@ -201,4 +207,40 @@ describe('weir checkpoint savepoint', () => {
       await assert.rejects(get(...args), { code }, args.join(' '))
     }
   })
+
+  it('looks into checkpoints of the plan that made them, in the slot that had the key then', async () => {
+    const copy = join(root, 'rescaled')
+    await cp(place, copy, { recursive: true })
+    const at = (checkpoint: string): Promise<Ended> => get('--checkpoint', checkpoint, '--json', '--store', copy)
+    const before = JSON.parse((await at('newest')).out) as Shown
+    // Of three slots there are now two, and one of them has made a checkpoint.
+    const keyIsNowOf = (positiveMurmur2(Buffer.from(customer)) % 3) % 2
+    const [other, own] = [1 - keyIsNowOf, keyIsNowOf]
+    await ofNextPlan(copy, other, { plan: 2, slots: 2, epoch: 900_001 })
+    await assert.rejects(at('newest'), {
+      code: 'CHECKPOINT_CORRUPT',
+      message: new RegExp(`slot ${own} of fraud, which has the key, has no checkpoint of plan 2`),
+    })
+    assert.deepEqual(JSON.parse((await at(String(before.epoch))).out), before)
+    await ofNextPlan(copy, own, { plan: 2, slots: 2, epoch: 900_002 })
+    for (const checkpoint of ['newest', '900002']) {
+      const { slot, epoch } = JSON.parse((await at(checkpoint)).out) as Shown
+      assert.deepEqual({ slot, epoch }, { slot: own, epoch: 900_002 })
+    }
+    assert.deepEqual(JSON.parse((await at(String(before.epoch))).out), before)
+  })
 })
+
+/** The slot's newest checkpoint again, as if a later plan had made it. */
+async function ofNextPlan(
+  place: string,
+  slot: number,
+  { epoch, ...plan }: { readonly plan: number; readonly slots: number; readonly epoch: number },
+): Promise<void> {
+  const folder = join(place, `fraud/${slot}/manifests`)
+  const newest = (await readdir(folder)).sort().at(-1)!
+  const manifest = JSON.parse(await readFile(join(folder, newest), 'utf8')) as Manifest
+  const genesis = JSON.stringify({ ...JSON.parse(manifest.resume!.genesis), ...plan })
+  const bytes = JSON.stringify({ ...manifest, epoch, resume: { ...manifest.resume, genesis } })
+  await writeFile(join(folder, `${String(epoch).padStart(16, '0')}-${sha256Hex(bytes)}`), bytes)
+}

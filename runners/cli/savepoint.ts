@@ -14,41 +14,73 @@ import {
 import { saveCheckpoints } from '../checkpoints/index.js'
 import type { VerbIo } from './verb.js'
 
+/** A line: the facts as JSON, or the words. */
+export type Print = (facts: object, words: string) => void
+
+/** What is wrong with something that is listed. */
+export const troubleOf = ({ code, what }: WeirError): object => ({ code, message: what })
+
 /** From the newest checkpoints, and a line that says of which. */
-export async function makeSavepoint(store: CheckpointStore, app: string, name: string, io: VerbIo): Promise<number> {
+export async function makeSavepoint(
+  store: CheckpointStore,
+  app: string,
+  name: string,
+  io: VerbIo,
+  print: Print,
+): Promise<number> {
   const onUnusable = (checkpoint: string, why: string): void => io.err(`weir: passed over ${checkpoint}: ${why}\n`)
   const savepoint = await saveCheckpoints(store, { app, name, clock: systemClock, onUnusable })
-  io.out(`${savepointLine(savepoint)}, of epochs ${savepoint.parts.map(({ manifest }) => manifest.epoch).join(', ')}\n`)
+  const facts = factsOf(savepoint)
+  print(facts, `${lineOf(facts)}, of epochs ${facts.epochs.join(', ')}`)
   return 0
 }
 
-function savepointLine({ name, plan, slots, closed, created_at, parts }: Savepoint): string {
-  const bytes = parts.reduce((sum, { manifest }) => sum + bytesOf(manifest.segments), 0)
+const factsOf = ({ name, plan, slots, closed, created_at, parts }: Savepoint) => ({
+  savepoint: name,
+  created_at,
+  bytes: parts.reduce((sum, { manifest }) => sum + bytesOf(manifest.segments), 0),
+  plan,
+  slots,
+  closed,
+  epochs: parts.map(({ manifest }) => manifest.epoch),
+})
+
+function lineOf({ savepoint, created_at, bytes, plan, slots, closed }: ReturnType<typeof factsOf>): string {
   const of = `plan ${plan} of ${slots} ${slots === 1 ? 'slot' : 'slots'}, ${closed ? 'closed' : 'not closed'}`
-  return `savepoint ${name}  ${created_at}  ${bytes} bytes, ${of}`
+  return `savepoint ${savepoint}  ${created_at}  ${bytes} bytes, ${of}`
 }
 
-/** A line for each, or what is wrong with it. @returns how many are damaged */
+export interface Looked {
+  readonly count: number
+  readonly damaged: number
+}
+
+/** A line for each, or what is wrong with it. */
 export async function listOrVerify(
   store: CheckpointStore,
   app: string,
   names: readonly string[] | undefined,
   how: 'list' | 'verify',
-  io: VerbIo,
-): Promise<number> {
-  let bad = 0
-  for (const name of names ?? (await listSavepoints(store, app))) {
+  print: Print,
+): Promise<Looked> {
+  let damaged = 0
+  const all = names ?? (await listSavepoints(store, app))
+  for (const name of all) {
     try {
       const { savepoint } = await readSavepoint(store, app, name)
-      const whole = how === 'list' ? '' : `, whole, ${(await verifySavepoint(store, savepoint)).operations} operations`
-      io.out(`${savepointLine(savepoint)}${whole}\n`)
+      const facts = factsOf(savepoint)
+      if (how === 'list') print(facts, lineOf(facts))
+      else {
+        const { operations } = await verifySavepoint(store, savepoint)
+        print({ ...facts, operations }, `${lineOf(facts)}, whole, ${operations} operations`)
+      }
     } catch (error) {
       if (!isWeirError(error) || ['CHECKPOINT_STORE_FAILED', 'SAVEPOINT_NOT_FOUND'].includes(error.code)) throw error
-      bad++
-      io.out(`savepoint ${name}  ${error.message}\n`)
+      damaged++
+      print({ savepoint: name, ...troubleOf(error) }, `savepoint ${name}  ${error.message}`)
     }
   }
-  return bad
+  return { count: all.length, damaged }
 }
 
 /** @param slot undefined: the only one. @throws WeirError USAGE, OUTPUT_UNWRITABLE where there is state already */
@@ -76,7 +108,10 @@ export async function intoNewDirectory(
   try {
     const store = await StateStore.open({ backend, keyGroups })
     if (store.reflects !== undefined) {
-      throw new WeirError('OUTPUT_UNWRITABLE', `${directory} holds state of epoch ${store.reflects.epoch} already`)
+      throw new WeirError(
+        'OUTPUT_UNWRITABLE',
+        `${directory} holds state of epoch ${store.reflects.epoch} already: name another`,
+      )
     }
     await restore(backend)
   } finally {

@@ -3,10 +3,18 @@ import type { Logger } from '../../edge/index.js'
 import { assertNever } from '../../kernel/index.js'
 import type { CheckpointEvent } from '../../state/index.js'
 import type { SlotEvent } from '../slot/index.js'
+import type { RegistryEvent } from '../worker/index.js'
 
 /** Places and codes, never what a step said: its text may name a customer. */
-export function logSlotEvent(logger: Logger, event: Exclude<SlotEvent, { readonly kind: 'recovering' }>): void {
+export function logSlotEvent(
+  logger: Logger,
+  event: Exclude<SlotEvent, { readonly kind: 'recovering' }> | RegistryEvent,
+): void {
   switch (event.kind) {
+    case 'registry':
+      if (event.answers) logger.info('the schema registry answers again')
+      else logger.warn('the schema registry does not answer; records wait for it')
+      return
     case 'state-damaged':
       logger.warn('the state on this disk is damaged; it is built again from a checkpoint or the journal')
       return

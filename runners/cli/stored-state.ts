@@ -1,12 +1,14 @@
 /** `weir state get` of a checkpoint or savepoint: without a running Weir. */
 import { existsSync } from 'node:fs'
 import { defined, WeirError } from '../../kernel/index.js'
-import { Catalogue, type CheckpointStore, readSavepoint, savepointSegments } from '../../state/index.js'
+import { Catalogue, type CheckpointStore, readSavepoint, savepointSegments, slotsIn } from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import {
   isBucket,
   lookAt,
+  newestPlan,
   openCheckpointStore,
+  type PlanOf,
   planOf as planOfCheckpoint,
   type StoredState,
 } from '../checkpoints/index.js'
@@ -79,13 +81,23 @@ async function find(
     return { stored: { catalogue, manifest, steps: savepoint.steps }, plan, slot, where: `savepoint ${name}` }
   }
   const epoch = epochOf(text(values, 'checkpoint')!)
-  // Any slot's checkpoint says how many slots there are; that of the key's slot is then the one to look into.
-  const genesis = planOfCheckpoint((await checkpointOf(store, app, 0, undefined)).manifest)?.genesis
-  if (genesis === undefined) throw new WeirError('CHECKPOINT_CORRUPT', 'the checkpoint does not name its plan')
-  const plan = planFor(config, app, genesis)
+  const of =
+    epoch === undefined ? await newestPlan(store, { app, onUnusable: () => {} }) : await planAt(store, app, epoch)
+  const plan = planFor(config, app, of.genesis)
   const slot = slotOfKey(plan, step, key)
-  const stored = await checkpointOf(store, app, slot, epoch)
+  const stored = await checkpointOf(store, app, slot, epoch, of.generation)
   return { stored, plan, slot, where: 'checkpoint' }
+}
+
+/** That of any slot's checkpoint of this epoch: no two plans have an epoch in common. @throws WeirError CHECKPOINT_CORRUPT where there is none */
+async function planAt(store: CheckpointStore, app: string, epoch: number): Promise<PlanOf> {
+  for (const slot of await slotsIn(store, app)) {
+    for await (const found of new Catalogue(store, app, slot).newestFirst()) {
+      const plan = 'manifest' in found && found.manifest.epoch === epoch ? planOfCheckpoint(found.manifest) : undefined
+      if (plan !== undefined) return plan
+    }
+  }
+  throw new WeirError('CHECKPOINT_CORRUPT', `${app} has no checkpoint of epoch ${epoch} that can be read`)
 }
 
 function epochOf(checkpoint: string): number | undefined {
@@ -94,21 +106,26 @@ function epochOf(checkpoint: string): number | undefined {
   throw new WeirError('USAGE', `--checkpoint is '${checkpoint}', neither an epoch nor newest`)
 }
 
-/** @throws WeirError CHECKPOINT_CORRUPT where there is none that can be read */
+/**
+ * Of this plan: in another one the key may have been another slot's.
+ * @throws WeirError CHECKPOINT_CORRUPT where there is none that can be read
+ */
 async function checkpointOf(
   store: CheckpointStore,
   app: string,
   slot: number,
   epoch: number | undefined,
+  generation: number,
 ): Promise<StoredState> {
   const catalogue = new Catalogue(store, app, slot)
   for await (const found of catalogue.newestFirst()) {
     if (!('manifest' in found)) continue
     const { manifest } = found
+    if (planOfCheckpoint(manifest)?.generation !== generation) continue
     if (epoch === undefined || manifest.epoch === epoch) return { catalogue, manifest, steps: manifest.facts?.steps }
   }
-  const which = epoch === undefined ? 'no checkpoint' : `no checkpoint of epoch ${epoch}`
-  throw new WeirError('CHECKPOINT_CORRUPT', `slot ${slot} of ${app} has ${which} that can be read`)
+  const which = epoch === undefined ? `no checkpoint of plan ${generation}` : `no checkpoint of epoch ${epoch}`
+  throw new WeirError('CHECKPOINT_CORRUPT', `slot ${slot} of ${app}, which has the key, has ${which} that can be read`)
 }
 
 /** The topology of the configuration, spread as what is looked at. */

@@ -136,10 +136,6 @@ function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
     case 'recovering':
       logger.info({ slot }, 'the slot goes to the committed position')
       return
-    case 'registry':
-      if (event.answers) logger.info({ slot }, 'the schema registry answers again')
-      else logger.warn({ slot }, 'the schema registry does not answer; records wait for it')
-      return
     case 'replies-lost':
       logger.warn({ slot, replies: event.count, reason: event.message }, 'edges were not told; they answer 202')
       return

@@ -3,7 +3,7 @@
  *
  * Invariants: 1. before it is written every transactional id of both plans is fenced: nobody of before writes any more (I4);
  * 2. it is written under an id of its own, fenced before the journal is looked at: of two that begin a plan one does;
- * 3. a plan that has begun as asked for is no error, and nothing is written then.
+ * 3. a plan that has begun as asked for is no error; nothing is written then, and who runs it is not fenced.
  */
 import { assert, defined, WeirError } from '../../kernel/index.js'
 import type { Log, TopicPartition } from '../../log/index.js'
@@ -37,6 +37,9 @@ export interface BeginOptions {
 /** What becomes of the state. @throws WeirError STATE_INCOMPATIBLE, SAVEPOINT_OPEN, USAGE, TOPIC_MISMATCH */
 export function checkNext({ saved: { savepoint }, plan, wishes }: Omit<BeginOptions, 'log'>): Migration {
   const { slots, partitions } = plan.placement
+  if (!savepoint.closed) {
+    throw new WeirError('SAVEPOINT_OPEN', `plan ${savepoint.plan} went on when '${savepoint.name}' was made of it`)
+  }
   const pinned = savepoint.partitions.find(({ count }) => slots > 1 && count !== partitions)
   if (pinned !== undefined) {
     const what = `${pinned.topic} has ${pinned.count} partitions, and in a plan of ${slots} slots each input has ${partitions}`
@@ -51,6 +54,7 @@ export async function beginPlan(options: BeginOptions): Promise<number> {
   const { savepoint, sha256 } = saved
   const from: GenesisFrom = { savepoint: savepoint.name, sha256, migration: checkNext(options) }
   const number = savepoint.plan + 1
+  if (await hasBegun(options, await standingOf(log, plan.app), number)) return number
   const committer = await log.committer(`weir.${plan.app}.plan`)
   try {
     await at?.('plan-fenced')
@@ -59,10 +63,7 @@ export async function beginPlan(options: BeginOptions): Promise<number> {
     }
     await at?.('slots-fenced')
     const standing = await standingOf(log, plan.app)
-    if (standing.plan >= number) {
-      await checkBegun(options, standing, number)
-      return number
-    }
+    if (await hasBegun(options, standing, number)) return number
     if (!isOf(saved, standing)) {
       throw new WeirError('USAGE', `savepoint '${savepoint.name}' is not where plan ${standing.plan} was closed into`)
     }
@@ -82,7 +83,9 @@ export async function beginPlan(options: BeginOptions): Promise<number> {
   }
 }
 
-async function checkBegun({ log, plan, saved }: BeginOptions, standing: Standing, number: number): Promise<void> {
+/** @throws WeirError PLAN_CLOSED when it is not the plan that is asked for */
+async function hasBegun({ log, plan, saved }: BeginOptions, standing: Standing, number: number): Promise<boolean> {
+  if (standing.plan < number) return false
   const { app, placement } = plan
   const first = await firstOfPlan(log, { topic: journalTopicOf(app), partition: 0 }, number)
   const same =
@@ -90,6 +93,7 @@ async function checkBegun({ log, plan, saved }: BeginOptions, standing: Standing
     standing.slots === placement.slots &&
     (first?.record.kind !== 'genesis' || first.record.v !== 2 || first.record.from.sha256 === saved.sha256)
   if (!same) throw new WeirError('PLAN_CLOSED', `plan ${standing.plan} has begun, with ${standing.slots} slots`)
+  return true
 }
 
 async function genesisRecords(

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type EventTimeMs, eventTime, minutes } from '../../kernel/index.js'
-import { intCodec, type ValueState } from '../../state/index.js'
+import { intCodec, readSavepoint, type ValueState } from '../../state/index.js'
 import { Cluster } from '../../testing/cluster/index.js'
 import { ManualClock } from '../../testing/index.js'
 import { json, type Topology, toJson, topology } from '../../topology/index.js'
 import type { Slot } from '../slot/index.js'
+import { beginPlan } from './begin.js'
 import { standingOf } from './standing.js'
 
 const partitions = 4
@@ -200,6 +201,37 @@ describe('a plan that another follows', () => {
     })
     await assert.rejects(late, { code: 'PLAN_CLOSED' })
     await shops.verify()
+  })
+})
+
+describe('who asks for a plan without being able to begin one', () => {
+  const nobodyFenced = (point: string): never => assert.fail(`got as far as ${point}`)
+
+  it('leaves a plan alone that has begun as asked for, and refuses what is another', async () => {
+    const shops = await Shops.open(2)
+    const { cluster } = shops
+    await shops.sell(20)
+    const before = cluster.plan
+    await cluster.rescale(3)
+    const saved = await readSavepoint(cluster.savepoints.open(), 'sales', 'plan-1')
+    const again = { log: cluster.log, saved, plan: cluster.plan, wishes: {}, at: nobodyFenced }
+    assert.equal(await beginPlan(again), 2)
+    await assert.rejects(beginPlan({ ...again, plan: before }), { code: 'PLAN_CLOSED' })
+    await shops.sell(20)
+    for (const slot of cluster.slots) await slot.step()
+    assert.ok(cluster.slots.every(({ state }) => state === 'running'))
+    await shops.verify()
+  })
+
+  it('is refused with a savepoint of a plan that went on, also of one slot', async () => {
+    const shops = await Shops.open(1)
+    const { cluster } = shops
+    await shops.sell(20)
+    await cluster.rescale(2)
+    const { savepoint, sha256 } = await readSavepoint(cluster.savepoints.open(), 'sales', 'plan-1')
+    const saved = { savepoint: { ...savepoint, plan: 2, closed: false }, sha256 }
+    const begin = beginPlan({ log: cluster.log, saved, plan: cluster.plan, wishes: {}, at: nobodyFenced })
+    await assert.rejects(begin, { code: 'SAVEPOINT_OPEN' })
   })
 })
 

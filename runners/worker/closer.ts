@@ -16,6 +16,7 @@ import { openClosingSlot } from './closing-slot.js'
 import { modelsOf, planOf, type WorkerJob, writerSchemasOf } from './job.js'
 import { kafkajsConfig } from './kafka.js'
 import { Membership } from './membership.js'
+import type { RegistryEvent } from './messages.js'
 import { registerSchemas, type WorkerSettings } from './open.js'
 import type { SlotParts } from './slot-host.js'
 
@@ -31,7 +32,7 @@ export interface CloserSettings extends Omit<WorkerSettings, 'threads' | 'standb
 
 export type CloserProgress =
   | { readonly kind: 'waiting' | 'given' }
-  | { readonly kind: 'slot'; readonly slot: number; readonly event: SlotEvent }
+  | { readonly kind: 'slot'; readonly slot: number; readonly event: SlotEvent | RegistryEvent }
   | { readonly kind: 'trouble'; readonly message: string }
 
 /** The plan that a deployment is at, as it is run here: all its slots in one thread. */
@@ -114,7 +115,8 @@ export class Closer {
         clock: this.#clock,
         store: this.store,
         permission: () => this.#permission(),
-        onEvent: (slot: number, event: SlotEvent) => this.#settings.onProgress({ kind: 'slot', slot, event }),
+        onEvent: (slot: number, event: SlotEvent | RegistryEvent) =>
+          this.#settings.onProgress({ kind: 'slot', slot, event }),
       }
       return await work(async slot => {
         if (this.#membership === undefined) await this.#join(job, plan)

@@ -12,6 +12,7 @@ import { readerWithSchemas } from '../schemas/index.js'
 import { genesisOf, journalTopicOf, Slot, type SlotEvent } from '../slot/index.js'
 import { topicDeadLetters } from '../topics/index.js'
 import type { WorkerJob } from './job.js'
+import type { RegistryEvent } from './messages.js'
 import type { SlotParts } from './slot-host.js'
 import { SlotLog } from './slot-log.js'
 
@@ -21,7 +22,7 @@ export interface ClosingIo {
   readonly store: CheckpointStore
   /** Whether this process may own the slots (I4). */
   readonly permission: () => Promise<boolean>
-  readonly onEvent: (slot: number, event: SlotEvent) => void
+  readonly onEvent: (slot: number, event: SlotEvent | RegistryEvent) => void
 }
 
 /** Nobody waits for long polls: it drains. */
@@ -50,7 +51,13 @@ export async function openClosingSlot(
       permission,
       journalTopic: journalTopicOf(job.app),
       withSchemas: reader =>
-        schemas === undefined ? reader : readerWithSchemas(reader, { schemas, clock, onUnreachable: () => {} }),
+        schemas === undefined
+          ? reader
+          : readerWithSchemas(reader, {
+              schemas,
+              clock,
+              onUnreachable: why => onEvent(number, { kind: 'registry', answers: why === undefined }),
+            }),
     })
     const partitions = await kafka.partitionCount(repliesTopic)
     const replies = new ReplySender({ producer: kafka, clock, partitions, repeatsTopic: repeatsTopicOf(job.app) })

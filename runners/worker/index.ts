@@ -1,7 +1,7 @@
 export { type HealthServer, serveHealth } from './health.js'
 export { type CheckpointJob, hopTopicsOf, planOf, type RegistryAccess } from './job.js'
 export { type KafkaAccess, kafkaAccess, kafkajsConfig, registryAccess } from './kafka.js'
-export type { HostEvent, SlotStatus } from './messages.js'
+export type { HostEvent, RegistryEvent, SlotStatus } from './messages.js'
 export type { WorkerSettings } from './open.js'
 export { reopen } from './reopen.js'
 export { type Rescaled, type RescaleProgress, type RescaleSettings, rescale } from './rescale.js'

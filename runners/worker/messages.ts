@@ -41,10 +41,15 @@ export type HostEvent =
   | { readonly kind: 'taking-over'; readonly why: Takeover; readonly silentMs: number }
   /** Another worker runs the slot now, and this one follows it. */
   | { readonly kind: 'fenced' }
-  /** Whether the schema registry answers; records wait while it does not. */
-  | { readonly kind: 'registry'; readonly answers: boolean }
+  | RegistryEvent
   /** Edges that waited were not told: they answer 202. */
   | { readonly kind: 'replies-lost'; readonly count: number; readonly message: string }
+
+/** Whether the schema registry answers; records wait while it does not. */
+export interface RegistryEvent {
+  readonly kind: 'registry'
+  readonly answers: boolean
+}
 
 /** What somebody wants to see of a key's state. */
 export interface StateQuestion {

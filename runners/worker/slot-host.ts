@@ -22,7 +22,14 @@ import type { LogReader, LogTrimmer } from '../../log/index.js'
 import { KafkaLog } from '../../log/kafka/index.js'
 import type { WriterSchemas } from '../../schemas/registry/index.js'
 import type { Model } from '../../scoring/index.js'
-import { type InspectOptions, keyGroupsFor, openRocksDb, type StateBackend, StateStore } from '../../state/index.js'
+import {
+  type CheckpointEvent,
+  type InspectOptions,
+  keyGroupsFor,
+  openRocksDb,
+  type StateBackend,
+  StateStore,
+} from '../../state/index.js'
 import type { Plan } from '../../topology/index.js'
 import { makeFolders } from '../folders/index.js'
 import { HeapWatch } from '../memory/index.js'
@@ -39,6 +46,7 @@ import {
   partitionKey,
   resolveTakeover,
   Slot,
+  type SlotEvent,
   type SlotInspection,
   type SlotOptions,
   Standby,
@@ -223,8 +231,8 @@ export class SlotHost {
     if (job === undefined) return work(undefined)
     const { clock } = this.#io
     const onEvent = (event: Parameters<CheckpointParts['onEvent']>[0]): void => {
-      if (event.kind !== 'spool-dropped') this.#figures.note(event, clock.nowMs())
-      this.#io.onEvent(event)
+      if (event.kind === 'spool-dropped') this.#io.onEvent(event)
+      else this.#tell(event)
     }
     const parts = { job, app, slot: this.#number, spoolDirectory: `${directory}.spool`, backend, log, clock, onEvent }
     return withCheckpoints(parts, work)
@@ -263,10 +271,7 @@ export class SlotHost {
       },
       genesis,
       deadLetters: topicDeadLetters,
-      onEvent: event => {
-        this.#figures.note(event, this.#io.clock.nowMs())
-        this.#io.onEvent(event)
-      },
+      onEvent: event => this.#tell(event),
       onCommitted: replies.onCommitted,
     }
     const host = standbys ? new Standby(options, this.#tookOverMs) : new Slot(options)
@@ -292,6 +297,12 @@ export class SlotHost {
     if (host instanceof Slot) this.#report(host, store, log, checkpoints, true)
   }
 
+  /** What the figures of checkpoints and restores are made of. */
+  #tell(event: CheckpointEvent | SlotEvent): void {
+    this.#figures.note(event, this.#io.clock.nowMs())
+    this.#io.onEvent(event)
+  }
+
   #seed({ catalogue, backend }: HostedCheckpoints): NonNullable<SlotOptions['seed']> {
     const { placement } = this.#plan
     return async (genesis, position) => {
@@ -300,11 +311,11 @@ export class SlotHost {
       let all = 0
       const onProgress = (bytes: number, ofBytes: number): void => {
         all = ofBytes
-        this.#io.onEvent({ kind: 'restoring', epoch, bytes, ofBytes, leftMs: progress.leftMs(bytes, ofBytes) })
+        this.#tell({ kind: 'restoring', epoch, bytes, ofBytes, leftMs: progress.leftMs(bytes, ofBytes) })
       }
       const seed = seedOf({ store: catalogue.store, slot: this.#number, placement, backend, onProgress })
       await seed(genesis, position)
-      this.#io.onEvent({ kind: 'restored', epoch, bytes: all, ms: progress.ms })
+      this.#tell({ kind: 'restored', epoch, bytes: all, ms: progress.ms })
     }
   }
 

@@ -192,8 +192,11 @@ describe('a checkpointer', () => {
   let root: string
   let spools = 0
   const benches: Bench[] = []
-  const bench = async (limits?: Parameters<Bench['open']>[1]): Promise<Bench> =>
-    new Bench().open(join(root, `${spools++}`), limits)
+  const bench = async (limits?: Parameters<Bench['open']>[1]): Promise<Bench> => {
+    const opened = await new Bench().open(join(root, `${spools++}`), limits)
+    benches.push(opened)
+    return opened
+  }
   const first = async (limits?: Parameters<Bench['open']>[1]): Promise<Bench> => {
     const b = await bench(limits)
     await b.write(many(500, 'first '))

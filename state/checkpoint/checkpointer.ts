@@ -218,11 +218,13 @@ export class Checkpointer {
     const previous = this.#previous
     if (previous !== undefined && previous.chain === meta.chain && previous.epoch === meta.position.epoch)
       return undefined
+    const said = facts?.()
     const goesOn = previous !== undefined && previous.key_groups === meta.keyGroups && spool.holds(previous.chain)
     const bases = goesOn ? this.#overgrown(previous) : [...new Array(bucketCount(meta.keyGroups)).keys()]
     const mark = goesOn ? await spool.mark() : await spool.start(meta.chain)
+    // Last: whatever throws, no snapshot is left open.
     const snapshot = bases.length === 0 ? undefined : await snapshotOf(backend, this.#namespace)
-    return { meta, inputs, facts: facts?.(), previous: goesOn ? previous : undefined, bases, snapshot, mark, atMs }
+    return { meta, inputs, facts: said, previous: goesOn ? previous : undefined, bases, snapshot, mark, atMs }
   }
 
   #overgrown({ sizes, segments }: Manifest): readonly number[] {
