@@ -108,6 +108,16 @@ test('verifies, and says which is damaged', async () => {
   await writeFile(delta, bytes)
 })
 
+test('does not call whole what is not there', async () => {
+  for (const which of [
+    ['--app', 'frau'],
+    ['--slot', '7'],
+    ['--epoch', '9'],
+  ]) {
+    await assert.rejects(weir('verify', '--store', store, ...which), { code: 'CHECKPOINT_CORRUPT' })
+  }
+})
+
 test('encrypts what is there, and then reads it with the key alone', async () => {
   const sealed = join(root, 'sealed')
   await cp(store, sealed, { recursive: true })

@@ -18,7 +18,7 @@ import { type CheckpointPlace, isBucket, openCheckpointStore, openStoreBelow } f
 import { textOf } from '../config/index.js'
 import { loadSealKeys } from '../encryption/index.js'
 import { placeOf } from './checkpoint-place.js'
-import { intoNewDirectory, listOrVerify, makeSavepoint, restoreSlot } from './savepoint.js'
+import { intoNewDirectory, type Looked, listOrVerify, makeSavepoint, restoreSlot } from './savepoint.js'
 import { configOf } from './settings.js'
 import { parseArguments, text, type Values, type Verb, type VerbIo, wholeNumber } from './verb.js'
 
@@ -28,7 +28,7 @@ Looks at the checkpoints that workers have made, and at savepoints; none of it d
 
   list       one line each: slot, epoch, when, bytes, or what is wrong with it; then the savepoints
   inspect    the manifest of one as JSON, or with --savepoint what that holds
-  verify     reads all bytes of all of them (or of one); exit code 1 when one is damaged
+  verify     reads all bytes of all of them (or of one); exit code 1 when one is damaged, or there is none
   restore    makes the state of one in a new directory, --to; a worker takes it up as DATA_DIR/slot-N
   savepoint  copies the newest checkpoint of each slot under a name that is never replaced or removed
   reencrypt  writes what older keys, or none, have encrypted anew with the first key; may be stopped and repeated
@@ -101,7 +101,7 @@ export const checkpointVerb: Verb = {
       const found = await find(store, app, values)
       const all = text(values, 'slot') === undefined && text(values, 'epoch') === undefined
       return await run(action, found, to, io, how =>
-        all ? listOrVerify(store, app, undefined, how, io) : Promise.resolve(0),
+        all ? listOrVerify(store, app, undefined, how, io) : Promise.resolve({ count: 0, damaged: 0 }),
       )
     } finally {
       await store.close()
@@ -109,13 +109,15 @@ export const checkpointVerb: Verb = {
   },
 }
 
-/** @param savepoints lists or verifies them too. @returns how many of them are damaged */
+const noSuch = 'there is no such checkpoint'
+
+/** @param savepoints lists or verifies them too. @throws WeirError CHECKPOINT_CORRUPT where there is nothing to verify */
 async function run(
   action: Look,
   found: readonly Found[],
   to: string | undefined,
   io: VerbIo,
-  savepoints: (how: 'list' | 'verify') => Promise<number>,
+  savepoints: (how: 'list' | 'verify') => Promise<Looked>,
 ): Promise<number> {
   switch (action) {
     case 'list':
@@ -124,7 +126,10 @@ async function run(
       return 0
     case 'verify': {
       const bad = await verifyAll(found, io)
-      return bad + (await savepoints('verify')) === 0 ? 0 : 1
+      const { count, damaged } = await savepoints('verify')
+      // A name that is misspelt, or a store that was lost, is not to pass for one that is whole.
+      if (found.length + count === 0) throw new WeirError('CHECKPOINT_CORRUPT', noSuch)
+      return bad + damaged === 0 ? 0 : 1
     }
     case 'inspect':
       io.out(`${JSON.stringify(newestOf(found).manifest, undefined, 1)}\n`)
@@ -150,7 +155,7 @@ async function runSavepoint(
   switch (action) {
     case 'list':
     case 'verify':
-      return (await listOrVerify(store, app, [name], action, io)) === 0 ? 0 : 1
+      return (await listOrVerify(store, app, [name], action, io)).damaged === 0 ? 0 : 1
     case 'inspect':
       io.out(`${JSON.stringify((await readSavepoint(store, app, name)).savepoint, undefined, 1)}\n`)
       return 0
@@ -227,5 +232,5 @@ function newestOf(found: readonly Found[]): { readonly catalogue: Catalogue; rea
   if (new Set(found.map(({ slot }) => slot)).size > 1)
     throw new WeirError('USAGE', 'there are several slots: name one with --slot')
   for (const { catalogue, stored } of found) if ('manifest' in stored) return { catalogue, manifest: stored.manifest }
-  throw new WeirError('CHECKPOINT_CORRUPT', found.length === 0 ? 'there is no such checkpoint' : 'none can be read')
+  throw new WeirError('CHECKPOINT_CORRUPT', found.length === 0 ? noSuch : 'none can be read')
 }

@@ -83,6 +83,9 @@ describe('weir checkpoint savepoint', () => {
     assert.ok(!(await weir('list', '--slot', '1')).out.includes('savepoint'))
     assert.match((await weir('list', '--savepoint', 'before-upgrade')).out, line)
     await assert.rejects(weir('inspect', '--savepoint', 'other'), { code: 'SAVEPOINT_NOT_FOUND' })
+    for (const action of ['list', 'verify', 'inspect']) {
+      await assert.rejects(weir(action, '--savepoint', '../x'), { code: 'USAGE' })
+    }
   })
 
   it('is complete in itself: it is restored when the checkpoints are gone', async () => {

@@ -28,27 +28,36 @@ function savepointLine({ name, plan, slots, closed, created_at, parts }: Savepoi
   return `savepoint ${name}  ${created_at}  ${bytes} bytes, ${of}`
 }
 
-/** A line for each, or what is wrong with it. @returns how many are damaged */
+/** Errors that are of more than what one savepoint holds. */
+const notOfOne: readonly string[] = ['CHECKPOINT_STORE_FAILED', 'SAVEPOINT_NOT_FOUND', 'USAGE']
+
+export interface Looked {
+  readonly count: number
+  readonly damaged: number
+}
+
+/** A line for each, or what is wrong with it. */
 export async function listOrVerify(
   store: CheckpointStore,
   app: string,
   names: readonly string[] | undefined,
   how: 'list' | 'verify',
   io: VerbIo,
-): Promise<number> {
-  let bad = 0
-  for (const name of names ?? (await listSavepoints(store, app))) {
+): Promise<Looked> {
+  let damaged = 0
+  const all = names ?? (await listSavepoints(store, app))
+  for (const name of all) {
     try {
       const { savepoint } = await readSavepoint(store, app, name)
       const whole = how === 'list' ? '' : `, whole, ${(await verifySavepoint(store, savepoint)).operations} operations`
       io.out(`${savepointLine(savepoint)}${whole}\n`)
     } catch (error) {
-      if (!isWeirError(error) || ['CHECKPOINT_STORE_FAILED', 'SAVEPOINT_NOT_FOUND'].includes(error.code)) throw error
-      bad++
+      if (!isWeirError(error) || notOfOne.includes(error.code)) throw error
+      damaged++
       io.out(`savepoint ${name}  ${error.message}\n`)
     }
   }
-  return bad
+  return { count: all.length, damaged }
 }
 
 /** @param slot undefined: the only one. @throws WeirError USAGE, OUTPUT_UNWRITABLE where there is state already */
