@@ -5,7 +5,7 @@ import { isWeirError, parseSealKeys, type SealKeys, sealedWith } from '../../ker
 import { bucketCount } from './buckets.js'
 import { Catalogue } from './catalogue.js'
 import { checkpointStoreConformance } from './conformance.js'
-import { encrypted, reencrypt } from './encrypted.js'
+import { encrypted, reencrypt, unencrypted } from './encrypted.js'
 import { encodeManifest, manifestOf, manifestsOf } from './manifest.js'
 import { takeNewest } from './restore.js'
 import { MemoryObjects } from './stores/memory.js'
@@ -108,6 +108,21 @@ describe('encrypted checkpoint store', () => {
     await store.put('a', text('x'))
     kept.objects.get('a')![4] = 2
     await assert.rejects(store.get('a'), { code: 'STATE_FORMAT' })
+  })
+})
+
+describe('checkpoint store without keys', () => {
+  checkpointStoreConformance(async () => {
+    const kept = new MemoryObjects()
+    const open = () => unencrypted(kept.open())
+    return { store: open(), reopen: async () => open() }
+  })
+
+  it('does not take what is encrypted for damaged', async () => {
+    const kept = new MemoryObjects()
+    await encrypted(kept.open(), keysOf(1)).put('a', text('x'))
+    const message = new RegExp(`a is encrypted with key ${idOf(1)}; there is none`)
+    await assert.rejects(unencrypted(kept.open()).get('a'), { code: 'CHECKPOINT_KEY', message })
   })
 })
 
