@@ -10,7 +10,7 @@ export {
   type CheckpointLimits,
   type CheckpointPoint,
 } from './checkpoint/checkpointer.js'
-export { encrypted, type Reencrypted, reencrypt } from './checkpoint/encrypted.js'
+export { encrypted, type Reencrypted, reencrypt, unencrypted } from './checkpoint/encrypted.js'
 export {
   bytesOf,
   type CheckpointFacts,

@@ -1,5 +1,12 @@
 /** Where a deployment keeps its checkpoints: a directory or a bucket, encrypted where there are keys. */
-import { type CheckpointStore, encrypted, openDirectoryStore, openS3Store, parseS3Url } from '../../state/index.js'
+import {
+  type CheckpointStore,
+  encrypted,
+  openDirectoryStore,
+  openS3Store,
+  parseS3Url,
+  unencrypted,
+} from '../../state/index.js'
 import { type KeySource, loadSealKeys } from '../encryption/index.js'
 import { reopening } from './reopening.js'
 
@@ -28,7 +35,7 @@ export function checkpointStoreOf(place: CheckpointPlace): CheckpointStore {
 
 function sealed(place: CheckpointPlace): (store: CheckpointStore) => CheckpointStore {
   const keys = loadSealKeys(place)
-  return keys === undefined ? store => store : store => encrypted(store, keys)
+  return keys === undefined ? unencrypted : store => encrypted(store, keys)
 }
 
 export { lookAt, type StoredState } from './look.js'

@@ -89,6 +89,9 @@ describe('weir checkpoint savepoint', () => {
     assert.deepEqual(json, { savepoint: 'before-upgrade', plan: 1, slots: 3, closed: false, epochs })
     assert.ok(bytes > 0 && Date.parse(created_at) > 0)
     await assert.rejects(weir('inspect', '--savepoint', 'other'), { code: 'SAVEPOINT_NOT_FOUND' })
+    for (const action of ['list', 'verify', 'inspect']) {
+      await assert.rejects(weir(action, '--savepoint', '../x'), { code: 'USAGE' })
+    }
   })
 
   it('is complete in itself: it is restored when the checkpoints are gone', async () => {

@@ -50,6 +50,9 @@ function lineOf({ savepoint, created_at, bytes, plan, slots, closed }: ReturnTyp
   return `savepoint ${savepoint}  ${created_at}  ${bytes} bytes, ${of}`
 }
 
+/** Errors that are of more than what one savepoint holds. */
+const notOfOne: readonly string[] = ['CHECKPOINT_STORE_FAILED', 'SAVEPOINT_NOT_FOUND', 'USAGE']
+
 export interface Looked {
   readonly count: number
   readonly damaged: number
@@ -75,7 +78,7 @@ export async function listOrVerify(
         print({ ...facts, operations }, `${lineOf(facts)}, whole, ${operations} operations`)
       }
     } catch (error) {
-      if (!isWeirError(error) || ['CHECKPOINT_STORE_FAILED', 'SAVEPOINT_NOT_FOUND'].includes(error.code)) throw error
+      if (!isWeirError(error) || notOfOne.includes(error.code)) throw error
       damaged++
       print({ savepoint: name, ...troubleOf(error) }, `savepoint ${name}  ${error.message}`)
     }

@@ -4,8 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { parseSealKeys } from '../../kernel/index.js'
 import { offset } from '../../log/index.js'
-import { Catalogue, MemoryObjects, MemoryDisk as StateDisk } from '../../state/index.js'
+import { Catalogue, MemoryObjects, reencrypt, MemoryDisk as StateDisk, unencrypted } from '../../state/index.js'
 import type { Slot } from './slot.js'
 import { Bench, drain, journal, type KeptCheckpoints } from './testing/bench.js'
 
@@ -198,6 +199,24 @@ describe('a slot with checkpoints', () => {
     const slot = await slotOn(bench, await restarted(kept), state)
     await slot.start()
     await goesOn(bench, slot)
+  })
+
+  it('goes on without the key of its checkpoints where its own state will do, and not where it may need them', async () => {
+    const { bench, kept, state } = await history()
+    const keys = parseSealKeys('42'.repeat(32), 'the test')
+    await reencrypt(kept.objects.open(), keys, { plain: 'encrypt' })
+    const lost = await slotOn(bench, { ...machine(kept.objects), seen: unencrypted }, new StateDisk())
+    await assert.rejects(lost.start(), { code: 'CHECKPOINT_KEY' })
+    const own = { ...(await restarted(kept)), seen: unencrypted }
+    machines.push(own)
+    const before = new Map(kept.objects.objects)
+    const slot = await slotOn(bench, own, state)
+    await slot.start()
+    await goesOn(bench, slot)
+    await own.checkpointer!.afterWriteBack([])
+    await own.checkpointer!.idle()
+    assert.ok(own.told.includes('checkpoint-failed'))
+    assert.deepEqual(kept.objects.objects, before, 'nothing is written in plain')
   })
 
   it('looks again where another has trimmed the log while it chose', async () => {

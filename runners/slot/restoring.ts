@@ -19,7 +19,7 @@ import { partitionKey } from './running.js'
 export type RecoversFrom = 'anywhere' | 'its own run'
 
 /**
- * @throws WeirError CHECKPOINT_STORE_FAILED where the store cannot be gone on from, so that a checkpoint may be needed; as the log
+ * @throws WeirError CHECKPOINT_STORE_FAILED, CHECKPOINT_KEY where the store cannot be gone on from, so that a checkpoint may be needed; as the log
  * and the backend do
  */
 export async function restoreNearer(options: SlotOptions, from: RecoversFrom): Promise<void> {
@@ -37,7 +37,8 @@ export async function restoreNearer(options: SlotOptions, from: RecoversFrom): P
   } catch (error) {
     // Without a store to go on with: there was none, or it has been emptied for the checkpoint.
     const mayGoOn = store !== undefined && options.store.reflects !== undefined
-    if (!mayGoOn || !isWeirError(error, 'CHECKPOINT_STORE_FAILED')) throw error
+    const isOfStore = isWeirError(error, 'CHECKPOINT_STORE_FAILED') || isWeirError(error, 'CHECKPOINT_KEY')
+    if (!mayGoOn || !isOfStore) throw error
     options.onEvent?.({ kind: 'checkpoint-unusable', name: '', message: messageOf(error) })
   }
 }

@@ -35,7 +35,7 @@ export class Catalogue {
     this.folder = folderOf(app, slot)
   }
 
-  /** Newest first. @throws WeirError CHECKPOINT_STORE_FAILED */
+  /** Newest first. @throws WeirError CHECKPOINT_STORE_FAILED, CHECKPOINT_KEY */
   async *newestFirst(): AsyncIterable<Stored | Unusable> {
     for (const name of (await this.#names()).reverse()) {
       const found = await this.#get(name)
@@ -53,14 +53,15 @@ export class Catalogue {
   async #get(name: string): Promise<Stored | Unusable | undefined> {
     const known = this.#read.get(name)
     if (known !== undefined) return known
-    const bytes = await this.store.get(name)
-    // Removed by another owner since it was listed.
-    if (bytes === undefined) return undefined
     let found: Stored | Unusable
     try {
+      const bytes = await this.store.get(name)
+      // Removed by another owner since it was listed.
+      if (bytes === undefined) return undefined
       found = { name, manifest: parseManifest(name, bytes, this.folder) }
     } catch (error) {
-      if (!isWeirError(error)) throw error
+      // Of this one: a store that encrypts, or has checksums of its own, finds damage before its hash is looked at.
+      if (!isWeirError(error, 'CHECKPOINT_CORRUPT') && !isWeirError(error, 'STATE_FORMAT')) throw error
       found = { name, error }
     }
     this.#read.set(name, found)

@@ -2,8 +2,12 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { inspect } from 'node:util'
 import { isWeirError, parseSealKeys, type SealKeys, sealedWith } from '../../kernel/index.js'
+import { bucketCount } from './buckets.js'
+import { Catalogue } from './catalogue.js'
 import { checkpointStoreConformance } from './conformance.js'
-import { encrypted, reencrypt } from './encrypted.js'
+import { encrypted, reencrypt, unencrypted } from './encrypted.js'
+import { encodeManifest, manifestOf, manifestsOf } from './manifest.js'
+import { takeNewest } from './restore.js'
 import { MemoryObjects } from './stores/memory.js'
 
 const hex = (byte: number): string => Buffer.alloc(32, byte).toString('hex')
@@ -62,12 +66,63 @@ describe('encrypted checkpoint store', () => {
     for await (const { bytes } of store.list('')) assert.equal(bytes, 0)
   })
 
+  it('leaves the checkpoints before a damaged one usable, whatever became of its bytes', async () => {
+    const kept = new MemoryObjects()
+    const store = encrypted(kept.open(), keysOf(1))
+    const position = { epoch: 0, journalHash: 'h', fingerprint: 'f' }
+    const meta = { position, keyGroups: 1, expiryClock: Number.NEGATIVE_INFINITY, chain: '', turn: 0 }
+    const names: string[] = []
+    for (const epoch of [1, 2]) {
+      const whose = { app: 'app', slot: 0, inputs: [] }
+      const content = { segments: [], sizes: Array.from({ length: bucketCount(1) }, () => ({ base: 0, delta: 0 })) }
+      const { name, bytes } = encodeManifest(
+        manifestOf({ ...meta, position: { ...position, epoch } }, whose, 0, content),
+      )
+      names.push(manifestsOf('app/0') + name)
+      await store.create(names.at(-1)!, bytes)
+    }
+    const [older, newer] = names as [string, string]
+    const sealed = kept.objects.get(newer)!
+    const flipped = Buffer.from(sealed)
+    flipped[60]! ^= 1
+    for (const damaged of [flipped, sealed.subarray(0, 100), sealed.subarray(0, 3), text(''), Buffer.alloc(100)]) {
+      kept.objects.set(newer, damaged)
+      const unusable: string[] = []
+      const taken = await takeNewest(new Catalogue(store, 'app', 0), {
+        judge: async () => 'take',
+        take: async () => {},
+        onUnusable: name => unusable.push(name),
+      })
+      assert.deepEqual([taken?.epoch, unusable], [1, [newer]])
+    }
+    // A key that is not there is a matter of the deployment, and none of the objects'.
+    kept.objects.set(newer, sealed)
+    await assert.rejects(encrypted(kept.open(), keysOf(2)).get(older), { code: 'CHECKPOINT_KEY' })
+    const other = new Catalogue(encrypted(kept.open(), keysOf(2)), 'app', 0)
+    await assert.rejects(other.newestFirst()[Symbol.asyncIterator]().next(), { code: 'CHECKPOINT_KEY' })
+  })
+
   it('refuses a newer format', async () => {
     const kept = new MemoryObjects()
     const store = encrypted(kept.open(), keysOf(1))
     await store.put('a', text('x'))
     kept.objects.get('a')![4] = 2
     await assert.rejects(store.get('a'), { code: 'STATE_FORMAT' })
+  })
+})
+
+describe('checkpoint store without keys', () => {
+  checkpointStoreConformance(async () => {
+    const kept = new MemoryObjects()
+    const open = () => unencrypted(kept.open())
+    return { store: open(), reopen: async () => open() }
+  })
+
+  it('does not take what is encrypted for damaged', async () => {
+    const kept = new MemoryObjects()
+    await encrypted(kept.open(), keysOf(1)).put('a', text('x'))
+    const message = new RegExp(`a is encrypted with key ${idOf(1)}; there is none`)
+    await assert.rejects(unencrypted(kept.open()).get('a'), { code: 'CHECKPOINT_KEY', message })
   })
 })
 

@@ -11,9 +11,11 @@ import {
   seal,
   sealedWith,
   sealOverheadBytes,
+  sha256Hex,
   unseal,
   WeirError,
 } from '../../kernel/index.js'
+import { hashOfName } from './manifest.js'
 import type { CheckpointStore } from './store.js'
 
 /**
@@ -46,6 +48,8 @@ async function opened(keys: SealKeys, sealed: Buffer, name: string): Promise<Buf
     case 'opened':
       return result.bytes
     case 'not-sealed':
+      // What is plain has the hash of its name; what has not was torn, and says nothing of keys.
+      if (/-[0-9a-f]{64}$/.test(name) && sha256Hex(sealed) !== hashOfName(name)) throw changed(name)
       throw new WeirError('CHECKPOINT_KEY', `${name} is not encrypted, though a key is set`)
     case 'newer-version':
       throw new WeirError('STATE_FORMAT', `${name} is encrypted in version ${result.version} of the format`)
@@ -55,11 +59,34 @@ async function opened(keys: SealKeys, sealed: Buffer, name: string): Promise<Buf
         `${name} is encrypted with key ${result.keyId}; there is only ${[...keys.keys()].join(', ')}`,
       )
     case 'corrupt':
-      throw new WeirError('CHECKPOINT_CORRUPT', `${name} was changed, or is another object, since it was encrypted`)
+      throw changed(name)
     default:
       return assertNever(result)
   }
 }
+
+/**
+ * For where there are no keys: what is encrypted is not damaged, and nothing is to be written in plain beside it for want of a key.
+ * @returns a store that closes the one below. Its reads throw WeirError CHECKPOINT_KEY
+ */
+export function unencrypted(store: CheckpointStore): CheckpointStore {
+  return {
+    put: (name, bytes) => store.put(name, bytes),
+    create: (name, bytes) => store.create(name, bytes),
+    get: async name => {
+      const stored = await store.get(name)
+      const keyId = stored && sealedWith(stored)
+      if (keyId === undefined) return stored
+      throw new WeirError('CHECKPOINT_KEY', `${name} is encrypted with key ${keyId}; there is none`)
+    },
+    list: prefix => store.list(prefix),
+    delete: names => store.delete(names),
+    close: () => store.close(),
+  }
+}
+
+const changed = (name: string): WeirError =>
+  new WeirError('CHECKPOINT_CORRUPT', `${name} was changed, or is another object, since it was encrypted`)
 
 export interface Reencrypted {
   readonly objects: number

@@ -5,6 +5,7 @@ import { type Faults, MemoryDisk, MemoryLog, noFaults } from '../../../log/memor
 import {
   Catalogue,
   Checkpointer,
+  type CheckpointStore,
   DeltaSpool,
   intCodec,
   type MemoryObjects,
@@ -54,6 +55,8 @@ function counting() {
 /** What outlives a slot that makes checkpoints after each write-back. */
 export interface KeptCheckpoints {
   readonly objects: MemoryObjects
+  /** What stands between the objects and the slot. */
+  readonly seen?: (store: CheckpointStore) => CheckpointStore
   readonly spoolDirectory: string
   /** Kinds of events, and why spools were dropped. */
   readonly told: string[]
@@ -101,12 +104,13 @@ export class Bench {
     const spool =
       kept && (await DeltaSpool.open({ directory: kept.spoolDirectory, onDropped: reason => kept.told.push(reason) }))
     const store = await StateStore.open({ backend, keyGroups: 4, ...(spool && { spool }) })
+    const opened = (): CheckpointStore => (kept!.seen ?? (each => each))(kept!.objects.open())
     const checkpoints = kept &&
       spool && {
         backend,
-        catalogue: new Catalogue(kept.objects.open(), 'counting', 0),
+        catalogue: new Catalogue(opened(), 'counting', 0),
         checkpointer: new Checkpointer({
-          store: kept.objects.open(),
+          store: opened(),
           app: 'counting',
           slot: 0,
           backend,

@@ -3,7 +3,7 @@
  *
  * Invariants: 1. an object appears under its name only when all of it is on the disk: it is written to `.partial/`, synced,
  * then renamed (put) or linked (create) and its folder synced; 2. what a crash leaves in `.partial/` is never listed, and goes
- * when the store is opened a day later; each opening writes in a folder of its own there.
+ * when another writes a day later; each opening writes in a folder of its own there.
  */
 import type { Dirent } from 'node:fs'
 import { link, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises'
@@ -15,35 +15,59 @@ const partialFolder = '.partial'
 
 const leftoverMs = 86_400_000
 
-/** Opens the store in `directory`, which is created when missing. @throws WeirError CHECKPOINT_STORE_FAILED */
+/**
+ * Opens the store in `directory`, which is created when missing. Nothing is written into one that is there before an object is:
+ * what is mounted read-only can be read.
+ * @throws WeirError CHECKPOINT_STORE_FAILED
+ */
 export async function openDirectoryStore(directory: string): Promise<CheckpointStore> {
   try {
-    const all = join(directory, partialFolder)
-    await mkdir(all, { recursive: true })
-    const partial = await mkdtemp(join(all, 'w'))
-    // By the file system's own clock, which may be another machine's.
-    const { mtimeMs } = await stat(partial)
-    for (const name of await readdir(all)) {
-      const path = join(all, name)
-      if (mtimeMs - ((await ifThere(stat(path)))?.mtimeMs ?? mtimeMs) > leftoverMs)
-        await rm(path, { recursive: true, force: true })
-    }
-    return new DirectoryStore(directory, partial)
+    await mkdir(directory, { recursive: true })
+    await readdir(directory)
+    return new DirectoryStore(directory)
   } catch (error) {
     throw new WeirError('CHECKPOINT_STORE_FAILED', `could not open ${directory}: ${messageOf(error)}`, { cause: error })
   }
 }
 
+/** A folder of its own for unfinished objects; what others left in theirs a day ago goes. */
+async function makePartialFolder(root: string): Promise<string> {
+  const all = join(root, partialFolder)
+  await mkdir(all, { recursive: true })
+  const partial = await mkdtemp(join(all, 'w'))
+  // By the file system's own clock, which may be another machine's.
+  const { mtimeMs } = await stat(partial)
+  for (const name of await readdir(all)) {
+    const path = join(all, name)
+    if (mtimeMs - ((await ifThere(stat(path)))?.mtimeMs ?? mtimeMs) > leftoverMs)
+      await rm(path, { recursive: true, force: true })
+  }
+  return partial
+}
+
 class DirectoryStore implements CheckpointStore {
   readonly #root: string
-  /** Where unfinished objects are written. */
-  readonly #partial: string
+  /** Where unfinished objects are written; undefined before the first. */
+  #partial: Promise<string> | undefined
   #partials = 0
   #closed = false
 
-  constructor(root: string, partial: string) {
+  constructor(root: string) {
     this.#root = root
-    this.#partial = partial
+  }
+
+  /** For one unfinished object. */
+  async #partialPath(): Promise<string> {
+    this.#partial ??= makePartialFolder(this.#root)
+    try {
+      const folder = await this.#partial
+      // It goes when nothing was written for a day and another one writes.
+      await mkdir(folder, { recursive: true })
+      return join(folder, String(this.#partials++))
+    } catch (error) {
+      this.#partial = undefined
+      throw error
+    }
   }
 
   async #doing<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -88,10 +112,8 @@ class DirectoryStore implements CheckpointStore {
     move: (partial: string, path: string) => Promise<boolean>,
   ): Promise<boolean> {
     const path = join(this.#root, name)
-    const partial = join(this.#partial, String(this.#partials++))
+    const partial = await this.#partialPath()
     try {
-      // It goes when nothing was written for a day and another opens the store.
-      await mkdir(this.#partial, { recursive: true })
       const file = await open(partial, 'wx')
       try {
         await file.writeFile(bytes)
@@ -157,7 +179,10 @@ class DirectoryStore implements CheckpointStore {
 
   async close(): Promise<void> {
     if (this.#closed) return
-    await this.#doing(`close ${this.#root}`, () => rm(this.#partial, { recursive: true, force: true }))
+    await this.#doing(`close ${this.#root}`, async () => {
+      const partial = await this.#partial
+      if (partial !== undefined) await rm(partial, { recursive: true, force: true })
+    })
     this.#closed = true
   }
 }

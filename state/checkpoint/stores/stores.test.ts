@@ -56,8 +56,23 @@ describe('checkpoint store in a directory', () => {
     for await (const { name } of store.list('')) names.push(name)
     assert.deepEqual(names, ['a', 'b'])
     await store.close()
-    await (await openDirectoryStore(directory)).close()
+    const next = await openDirectoryStore(directory)
+    await next.put('c', Buffer.of(1))
+    await next.close()
     assert.deepEqual(await readdir(join(directory, '.partial')), ['young'])
+  })
+
+  it('writes nothing to read', async () => {
+    const directory = join(root, `${stores++}`)
+    const store = await openDirectoryStore(directory)
+    await store.put('a', Buffer.of(1))
+    await store.close()
+    await rm(join(directory, '.partial'), { recursive: true })
+    const looking = await openDirectoryStore(directory)
+    assert.deepEqual(await looking.get('a'), Buffer.of(1))
+    assert.deepEqual(await readdir(directory), ['a'])
+    await looking.close()
+    assert.deepEqual(await readdir(directory), ['a'])
   })
 
   it('says what the file system refuses', async () => {

@@ -258,6 +258,16 @@ describe('lists and deletes of the S3 store', () => {
     assert.match(await failure(listed(store)), /the list breaks off/)
   })
 
+  it('are not taken for empty where something else than S3 answers', async t => {
+    for (const words of ['', '<html><body>please sign in</body></html>', '<Error/>']) {
+      const { store } = await scripted(t, [(_, reply) => reply.end(words)])
+      assert.match(await failure(listed(store)), /not that of an S3 server/)
+    }
+    const empty = '<ListBucketResult><Name>bucket</Name><IsTruncated>false</IsTruncated></ListBucketResult>'
+    const { store } = await scripted(t, [(_, reply) => reply.end(empty)])
+    assert.deepEqual(await listed(store), [])
+  })
+
   it('say what was not deleted, in a reply that says 200', async t => {
     const partly: Answer = (_, reply) =>
       reply.end(

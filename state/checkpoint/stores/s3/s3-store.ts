@@ -111,6 +111,9 @@ class S3CheckpointStore implements CheckpointStore {
         })
         return this.#client.send(command, { abortSignal })
       })
+      // S3 says these of an empty bucket, too; what says neither is a proxy's page, or nothing.
+      if (page.Name === undefined && page.IsTruncated === undefined)
+        throw this.#error('list', prefix, 'the answer is not that of an S3 server')
       for (const { Key, Size } of page.Contents ?? []) {
         if (Key === undefined || Size === undefined) throw this.#error('list', prefix, 'an object has no name or size')
         yield { name: Key.slice(this.#options.prefix.length), bytes: Size }
