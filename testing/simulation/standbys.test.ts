@@ -27,11 +27,15 @@ for (const [slots, seeds] of [
   })
 }
 
-/** At which a checkpoint that lacked segments counted as one of those that are kept, or was removed before there were others. */
+/**
+ * At which a checkpoint that lacked segments counted as one of those that are kept, or was removed before there were others; and
+ * at which one that was published while a standby looked counted as one that it should have found.
+ */
 const found = [
   [427, 1],
   [451, 1],
   [197, 2],
+  [100_081, 1],
 ] as const
 
 it('seeds that found a difference once find none any more', async () => {
