@@ -7,7 +7,7 @@ import { after, describe, it } from 'node:test'
 import { type DurationMs, millis } from '../../kernel/index.js'
 import { type Log, offset } from '../../log/index.js'
 import type { CommitFault } from '../../log/memory/index.js'
-import { MemoryObjects, MemoryDisk as StateDisk } from '../../state/index.js'
+import { Catalogue, MemoryObjects, MemoryDisk as StateDisk } from '../../state/index.js'
 import type { SlotLimits } from './options.js'
 import type { Slot } from './slot.js'
 import { Standby } from './standby.js'
@@ -263,6 +263,43 @@ describe('a standby', () => {
     await bench.send(['g'])
     await steps(await standby.takeOver(), 1)
     assert.equal((await bench.counted()).at(-1), 'g=7')
+  })
+
+  it('finds at another try the only whole checkpoint, which was published after the first had listed them', async () => {
+    const bench = new Bench()
+    const kept: KeptCheckpoints = { objects: new MemoryObjects(), spoolDirectory: join(folder, 'publisher'), told: [] }
+    const { objects } = kept.objects
+    const owner = await bench.slot({}, { ...beats, epochsPerWriteBackMax: 1 }, new StateDisk(), undefined, kept)
+    await owner.start()
+    const commit = async (id: string): Promise<void> => {
+      await bench.send([id])
+      await steps(owner, 1)
+      await kept.checkpointer!.idle()
+    }
+    // At the first write-back it looks what is there; at the second it makes a checkpoint.
+    for (const id of ['a', 'b']) await commit(id)
+    const [damaged, ...others] = [...objects.keys()].filter(name => name.includes('/manifests/'))
+    assert.deepEqual(others, [])
+    objects.set(damaged!, objects.get(damaged!)!.subarray(0, 10))
+    await bench.log.trim({ ...journal, offset: owner.reflected!.journal })
+    const own: KeptCheckpoints = { objects: kept.objects, spoolDirectory: join(folder, 'tries'), told: [] }
+    const state = new StateDisk()
+    const options = await bench.options({}, beats, state, undefined, own)
+    const store = kept.objects.open()
+    const get = store.get.bind(store)
+    store.get = async name => {
+      await commit('c')
+      return await get(name)
+    }
+    const catalogue = new Catalogue(store, 'counting', 0)
+    const standby = new Standby({ ...options, checkpoints: { ...options.checkpoints!, catalogue } })
+    await assert.rejects(standby.start(), { code: 'HISTORY_TRIMMED' })
+    await standby.close({ keepState: false })
+    state.crash(state.unsynced)
+    const again = await standbyOn(bench, state, beats, own)
+    assert.ok(own.told.includes('restored'))
+    await follow(again.standby)
+    assert.equal(again.standby.epoch, 3)
   })
 
   it('tells what is wrong with the journal and with its inputs', async () => {

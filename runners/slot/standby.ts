@@ -74,7 +74,7 @@ export class Standby {
 
   /**
    * Fills the store from a checkpoint where that is nearer. @throws WeirError as `Slot.start`; HISTORY_TRIMMED also when the owner has
-   * trimmed what was being restored: another try finds a newer checkpoint
+   * trimmed what was being restored, or has published the only whole one since they were listed: another try finds a newer checkpoint
    */
   async start(): Promise<void> {
     const { log, store, clock } = this.#options

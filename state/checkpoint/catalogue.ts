@@ -78,9 +78,10 @@ export class Catalogue {
 
   /**
    * Removes manifests that nobody keeps, and after them the segments that no manifest names any more. A crash on the way leaves
-   * segments too many, never one too few. Segments of the newest checkpoint's epoch or a later one are left alone: another owner
-   * may be writing a checkpoint, whose manifest comes last. While a manifest that cannot be read stays, so do all segments. One
-   * whose segments are missing counts for nothing: an owner that was fenced may publish what retention has taken from it.
+   * segments too many, never one too few. Segments of the oldest kept checkpoint's epoch or a later one are left alone: another owner
+   * may be writing a checkpoint, whose manifest comes last, and may count it among its newest. While a manifest that cannot be read
+   * stays, so do all segments. One whose segments are missing counts for nothing: an owner that was fenced may publish what
+   * retention has taken from it.
    * @returns the whole checkpoints that are kept, oldest first, and the segments that were there
    */
   async retain(
@@ -99,13 +100,13 @@ export class Catalogue {
     const kept = whole.filter(
       ({ manifest }, age) => age < keep.countMin || nowMs - Date.parse(manifest.created_at) < keep.youngerThanMs,
     )
+    const stay = kept.map(({ manifest }) => manifest).reverse()
     const oldest = kept.at(-1)
-    if (oldest === undefined) return { stay: [], removed: 0, segments }
+    if (oldest === undefined || kept.length < keep.countMin) return { stay, removed: 0, segments }
     // What cannot be read or is not whole stays as long as what is beside it: somebody may put back what it lacks.
-    const gone = kept.length < keep.countMin ? [] : all.filter(found => found.name < oldest.name)
+    const gone = all.filter(found => found.name < oldest.name)
     await this.store.delete(gone.map(({ name }) => name).sort())
     const removed = gone.length
-    const stay = kept.map(({ manifest }) => manifest).reverse()
     // What it names is not known.
     if (all.some(found => 'error' in found && !gone.includes(found))) return { stay, removed, segments }
     const needed = new Set(
@@ -115,8 +116,7 @@ export class Catalogue {
           liveSegments(manifest.segments, bucketCount(manifest.key_groups)).map(segment => segment.name),
         ),
     )
-    const newest = valid[0]!.manifest.epoch
-    const unneeded = [...segments.keys()].filter(name => !needed.has(name) && epochOfName(name) < newest)
+    const unneeded = [...segments.keys()].filter(name => !needed.has(name) && epochOfName(name) < oldest.manifest.epoch)
     await this.store.delete(unneeded.map(name => segmentsOf(this.folder) + name))
     return { stay, removed, segments }
   }

@@ -343,13 +343,13 @@ describe('a checkpointer', () => {
     assert.ok((await verify(b.catalogue, (await b.manifests())[0]!)).operations >= 500)
   })
 
-  it('keeps the newest and the young ones; segments go when no manifest names them, but not those of a later epoch', async () => {
+  it('keeps the newest and the young ones; segments go when no manifest names them, but not those of the oldest epoch or later', async () => {
     const b = await first({ deltaBytesMin: 0 })
     const segment = (epoch: number): string =>
       `${segmentsOf('app/0')}${String(epoch).padStart(16, '0')}-${'0'.repeat(64)}`
     await b.checkpoint()
     // What crashes have left behind, and what another owner is writing just now.
-    for (const epoch of [0, 9]) b.objects.objects.set(segment(epoch), Buffer.alloc(9))
+    for (const epoch of [0, 4, 5, 9]) b.objects.objects.set(segment(epoch), Buffer.alloc(9))
     for (let i = 2; i <= 6; i++) {
       await b.write(many(500, `${i} `))
       await b.checkpoint()
@@ -368,9 +368,49 @@ describe('a checkpointer', () => {
     const left = [...b.objects.objects.keys()].filter(name => name.startsWith(segmentsOf('app/0')))
     assert.deepEqual(
       left.filter(name => !named.has(name)),
-      [segment(9)],
+      [segment(5), segment(9)],
     )
-    assert.equal(left.length, named.size + 1)
+    assert.equal(left.length, named.size + 2)
+  })
+
+  it('leaves as many where an owner of before publishes and removes in the middle of it', async () => {
+    const b = await first({ deltaBytesMin: 0 })
+    await b.checkpoint()
+    await b.write(many(500, 'second '))
+    await b.checkpoint()
+    const before = new Map(b.objects.objects)
+    await b.write(many(500, 'third '))
+    await b.checkpoint()
+    const { objects } = b.objects
+    for (const [name, bytes] of before) objects.set(name, bytes)
+    const late = [...objects.keys()].find(name => name.startsWith(`${manifestsOf('app/0')}0000000000000002`))!
+    const bytes = objects.get(late)!
+    objects.delete(late)
+    const keep = { countMin: 2, youngerThanMs: 0 }
+    const store = b.objects.open()
+    const remove = store.delete.bind(store)
+    store.delete = async names => {
+      if (!objects.has(late)) {
+        objects.set(late, bytes)
+        const { stay } = await b.catalogue.retain(keep, 1e15)
+        assert.deepEqual(
+          stay.map(({ epoch }) => epoch),
+          [2, 3],
+        )
+      }
+      await remove(names)
+    }
+    const { stay } = await new Catalogue(store, 'app', 0).retain(keep, 1e15)
+    assert.deepEqual(
+      stay.map(({ epoch }) => epoch),
+      [1, 3],
+    )
+    const left = await b.manifests()
+    assert.deepEqual(
+      left.map(({ epoch }) => epoch),
+      [3, 2],
+    )
+    for (const manifest of left) await verify(b.catalogue, manifest)
   })
 
   it('counts none that lacks segments: those that can be restored are kept', async () => {

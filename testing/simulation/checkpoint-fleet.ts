@@ -159,6 +159,11 @@ export class FleetCheckpoints {
     if (duringRestore && hits.of('checkpoints removed') > removed) hits.add('retention while another restores')
   }
 
+  /** Of all manifests that nobody removed. */
+  get names(): readonly string[] {
+    return this.#vault.names()
+  }
+
   /** For who only restores. */
   reading(before: BeforeCall): Catalogue {
     return this.#vault.reading(before)

@@ -105,17 +105,21 @@ export class Vault {
     }
   }
 
-  /** Of each manifest that nobody removed, the newest first; `damaged`: it cannot be restored as things are. */
-  manifests(): readonly { readonly manifest: Manifest; readonly whole: boolean; readonly damaged: boolean }[] {
+  /** Of each manifest that nobody removed, the newest first. */
+  names(): readonly string[] {
     return [...this.#originals.keys()]
       .filter(name => name.includes('/manifests/'))
       .sort()
       .reverse()
-      .map(name => {
-        const manifest = this.#parse(this.#originals.get(name)!)
-        const damaged = this.#partsOf(name, this.#originals.get(name)!).some(part => this.#damaged.has(part))
-        return { manifest, whole: this.#isWhole(manifest), damaged }
-      })
+  }
+
+  /** In the order of their names; `damaged`: it cannot be restored as things are. */
+  manifests(): readonly { readonly manifest: Manifest; readonly whole: boolean; readonly damaged: boolean }[] {
+    return this.names().map(name => {
+      const manifest = this.#parse(this.#originals.get(name)!)
+      const damaged = this.#partsOf(name, this.#originals.get(name)!).some(part => this.#damaged.has(part))
+      return { manifest, whole: this.#isWhole(manifest), damaged }
+    })
   }
 
   /** From which a slot of this plan that lost everything goes on as things are. */

@@ -47,8 +47,10 @@ export class Following {
     return this.#follower === undefined ? [] : [this.#follower]
   }
 
+  /** What there is to begin from. */
   get #left(): string {
-    return earliestOf(this.#parts.shared, this.#parts.slot)
+    const { shared, slot, checkpoints } = this.#parts
+    return [earliestOf(shared, slot), ...(checkpoints?.names ?? [])].join(' ')
   }
 
   /** On one of these that nothing runs on. */
@@ -115,7 +117,7 @@ export class Following {
     return this.#follower
   }
 
-  /** @param left of the log when it began what it did not get through */
+  /** @param left of the log and the checkpoints when it began what it did not get through */
   async #lost(follower: Follower, error: unknown, left: string): Promise<void> {
     const { shared, checkpoints, trimming, excuses, free } = this.#parts
     this.#follower = undefined
@@ -130,7 +132,7 @@ export class Following {
     // A start tells what it is; a step only that something is gone.
     if (!isRefused) return
     trimming?.restore(follower.machine)
-    // An owner goes on trimming while this one restores: another try finds a newer checkpoint.
+    // Its owner goes on trimming, making checkpoints and removing them while this one restores: another try finds a newer one.
     if (left === this.#left) await checkpoints?.onRefused(error, follower, shared.planNumber)
   }
 }

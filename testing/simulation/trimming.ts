@@ -45,12 +45,15 @@ export class Trimming {
     if (!this.#random.chance(this.#chance)) return
     const reflected = owner?.slot.reflected
     if (owner === undefined || owner.suspended !== undefined || reflected === undefined) return
+    const bounds = [
+      { ...this.#journal, bound: reflected.journal },
+      ...reflected.positions.map(({ offset: bound, ...at }) => ({ ...at, bound: BigInt(bound) })),
+    ]
     // One that has taken over goes on from memory; what is on its disk may lie below what is left.
-    if (reflected.journal < this.#disk.topics.range(this.#journal).earliest) return
+    if (bounds.some(({ bound, ...at }) => bound < this.#disk.topics.range(at).earliest)) return
     await owner.syncState()
     this.#holder = owner.machine
-    await this.#trimBelow(this.#journal, reflected.journal)
-    for (const at of reflected.positions) await this.#trimBelow(at, BigInt(at.offset))
+    for (const { bound, ...at } of bounds) await this.#trimBelow(at, bound)
     this.#hits.add('log trimmed')
   }
 
