@@ -214,7 +214,10 @@ export class Cluster {
 }
 
 /** @returns what ends first; undefined too once `ms` have passed */
-async function firstOf<T>(open: ReadonlySet<Promise<T | undefined>>, ms: DurationMs | undefined): Promise<T | undefined> {
+async function firstOf<T>(
+  open: ReadonlySet<Promise<T | undefined>>,
+  ms: DurationMs | undefined,
+): Promise<T | undefined> {
   if (ms === undefined) return Promise.race(open)
   let cancel = (): void => {}
   const silence = new Promise<undefined>(resolve => {
