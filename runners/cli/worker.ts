@@ -103,7 +103,7 @@ function checkpointsOf(config: Config): CheckpointJob | undefined {
   return { place, everyMs, keep: numberOf(config, 'checkpoints.keep'), trimsJournal: journal === 'trim' }
 }
 
-/** Places and codes, never what a step said: its text may name a customer. */
+/** Places, codes and what brokers said, never what a step said: its text may name a customer. */
 function logEvent(logger: Logger, event: WorkerEvent): void {
   switch (event.kind) {
     case 'assigned':
@@ -134,7 +134,7 @@ function logEvent(logger: Logger, event: WorkerEvent): void {
 function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, { kind: 'slot' }>['event']): void {
   switch (event.kind) {
     case 'recovering':
-      logger.info({ slot }, 'the slot goes to the committed position')
+      logger.info({ slot, reason: event.reason }, 'the slot goes to the committed position')
       return
     case 'registry':
       if (event.answers) logger.info({ slot }, 'the schema registry answers again')
@@ -159,7 +159,13 @@ function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
       logger.warn({ slot }, 'another worker has taken the slot over; it is followed from now on')
       return
     case 'failed':
-      logger.warn({ slot, code: event.code }, 'the slot failed and begins anew from the committed position')
+      logger.warn(
+        { slot, code: event.code, reason: event.reason },
+        'the slot failed and begins anew from the committed position',
+      )
+      return
+    case 'unavailable':
+      logger.warn({ slot, reason: event.reason }, 'the slot cannot read; it tries on from where it is')
       return
     default:
       logSlotEvent(logger.child({ slot }), event)
