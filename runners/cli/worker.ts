@@ -34,6 +34,8 @@ example:
   WEIR_KAFKA_BROKERS=localhost:9092 weir worker --data-dir /var/lib/weir
 `
 
+/** What the epochs that run get to end. Brokers that hang would keep them for minutes, and a killed worker loses nothing. */
+const stopMsMax = 15_000
 /** What the process gets to end by itself once all is closed. */
 const leftoverMsMax = 1_000
 
@@ -63,6 +65,7 @@ export const workerVerb: Verb = {
         })
       : undefined
     if (health !== undefined) logger.info({ url: health.url }, 'health and metrics')
+    io.signal.addEventListener('abort', () => setTimeout(() => giveUp(logger), stopMsMax).unref(), { once: true })
     try {
       await worker.run(io.signal)
     } finally {
@@ -72,6 +75,14 @@ export const workerVerb: Verb = {
     }
     return 0
   },
+}
+
+function giveUp(logger: Logger): void {
+  logger.warn(
+    { seconds: stopMsMax / 1_000 },
+    'what runs does not come to its end; the worker ends as it would by kill -9',
+  )
+  process.exit(1)
 }
 
 /** What workers and those who end their plan must agree on. @throws WeirError USAGE, INVALID_CONFIG */
