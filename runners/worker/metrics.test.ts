@@ -23,7 +23,12 @@ test('counts are told as the journal has them, among them what came to the wrong
   const status = { ...slot(1, undefined), counts }
   const registry = metricsOf({ status: [status] }, { nowMs: () => 0, sleep: async () => {} })
   const lines = (await registry.metrics()).split('\n')
-  for (const line of ['records{slot="1"} 70', 'rekeyed{slot="1"} 3', 'scoring_failed{slot="1"} 2', 'late{slot="1"} 0']) {
+  for (const line of [
+    'records{slot="1"} 70',
+    'rekeyed{slot="1"} 3',
+    'scoring_failed{slot="1"} 2',
+    'late{slot="1"} 0',
+  ]) {
     assert.ok(lines.includes(`weir_slot_${line}`), line)
   }
 })
