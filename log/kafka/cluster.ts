@@ -2,7 +2,8 @@
  * What is known of the cluster: its brokers, and of each topic asked about its partitions and their leaders. Knowledge
  * ages; whoever is told by a broker that it is wrong calls `refresh`. Names are as in Kafka, prefix included.
  */
-import { assert, WeirError } from '../../kernel/index.js'
+import { assert, type DurationMs, millis, WeirError } from '../../kernel/index.js'
+import { systemTimer } from '../entries/index.js'
 import { type BrokerConnection, Connections } from './connections.js'
 import { code, isTemporary, nameOf, refusal } from './error-codes.js'
 import type { KafkaLibrary } from './library.js'
@@ -22,6 +23,14 @@ export interface Leader {
   readonly epoch: number
 }
 
+/** Longer without an answer, and another broker is asked, too. */
+const silenceMsMax = millis(1_000)
+
+interface Answered<T> {
+  readonly address: KafkaAddress
+  readonly answer: T
+}
+
 export class Cluster {
   readonly settings: KafkaSettings
   readonly #library: KafkaLibrary
@@ -32,6 +41,7 @@ export class Cluster {
   #brokers = new Map<number, BrokerAddress>()
   #controller = -1
   #refreshing: Promise<Metadata> | undefined
+  #answeredLast: KafkaAddress | undefined
 
   constructor(library: KafkaLibrary, settings: KafkaSettings) {
     assert(settings.brokers.length > 0, 'at least one broker to begin with')
@@ -129,16 +139,34 @@ export class Cluster {
     })
   }
 
-  /** Any broker that can be reached. @throws ConnectionLost when there is none */
+  /**
+   * Any broker that answers, first the one that answered last; only for what may be asked twice. One that hangs says nothing
+   * for as long as a request may take: after `silenceMsMax` the next is asked beside it.
+   * @throws ConnectionLost when there is none
+   */
   async anyBroker<T>(work: (connection: BrokerConnection) => Promise<T>): Promise<T> {
     let lost = new ConnectionLost('no broker is known')
-    for (const address of [...this.#brokers.values(), ...this.#bootstrap]) {
+    const open = new Set<Promise<Answered<T> | undefined>>()
+    const ask = async (address: KafkaAddress): Promise<Answered<T> | undefined> => {
       try {
-        return await work(await this.#connections.to(address))
+        return { address, answer: await work(await this.#connections.to(address)) }
       } catch (error) {
         if (!(error instanceof ConnectionLost)) throw error
         lost = error
+        return undefined
       }
+    }
+    const left = this.#addresses()
+    while (left.length > 0 || open.size > 0) {
+      const next = left.shift()
+      if (next !== undefined) {
+        const asked = ask(next).finally(() => open.delete(asked))
+        open.add(asked)
+      }
+      const answered = await firstOf(open, left.length > 0 ? silenceMsMax : undefined)
+      if (answered === undefined) continue
+      this.#answeredLast = answered.address
+      return answered.answer
     }
     throw lost
   }
@@ -170,12 +198,35 @@ export class Cluster {
     return this.#connections.close()
   }
 
+  #addresses(): KafkaAddress[] {
+    const last = this.#answeredLast
+    const known = [...(last === undefined ? [] : [last]), ...this.#brokers.values(), ...this.#bootstrap]
+    return [...new Map(known.map(address => [`${address.host}:${address.port}`, address])).values()]
+  }
+
   async #ask(topics: readonly string[]): Promise<Metadata> {
     const answer = await this.anyBroker(connection => connection.request(metadata, { topics }))
     this.#brokers = new Map(answer.brokers.map(broker => [broker.id, broker]))
     this.#controller = answer.controller
     for (const topic of answer.topics) if (topic.errorCode === code.none) this.#topics.set(topic.topic, topic)
     return answer
+  }
+}
+
+/** @returns what ends first; undefined too once `ms` have passed */
+async function firstOf<T>(
+  open: ReadonlySet<Promise<T | undefined>>,
+  ms: DurationMs | undefined,
+): Promise<T | undefined> {
+  if (ms === undefined) return Promise.race(open)
+  let cancel = (): void => {}
+  const silence = new Promise<undefined>(resolve => {
+    cancel = systemTimer(ms, () => resolve(undefined))
+  })
+  try {
+    return await Promise.race([...open, silence])
+  } finally {
+    cancel()
   }
 }
 

@@ -19,6 +19,8 @@ export class Connections {
   readonly #library: KafkaLibrary
   readonly #settings: KafkaSettings
   readonly #open = new Map<string, Promise<BrokerConnection>>()
+  /** Those of `#open` that have not said yet what the broker speaks; one that hangs would not for long. */
+  readonly #beginning = new Set<BrokerConnection>()
   #closed = false
 
   constructor(library: KafkaLibrary, settings: KafkaSettings) {
@@ -56,6 +58,7 @@ export class Connections {
     this.#closed = true
     const open = [...this.#open.values()]
     this.#open.clear()
+    for (const connection of this.#beginning) void connection.close()
     await Promise.all(
       open.map(async opening => {
         try {
@@ -69,61 +72,68 @@ export class Connections {
   }
 
   async #connect(key: string, advertised: KafkaAddress): Promise<BrokerConnection> {
+    const address = this.#settings.addressOf?.(advertised) ?? advertised
+    const connection = new BrokerConnection(this.#library, this.#settings, address)
+    this.#beginning.add(connection)
     try {
-      const address = this.#settings.addressOf?.(advertised) ?? advertised
-      return await BrokerConnection.open(this.#library, this.#settings, address)
+      await connection.open()
+      return connection
     } catch (error) {
       this.#open.delete(key)
       throw error
+    } finally {
+      this.#beginning.delete(connection)
     }
   }
 }
 
 export class BrokerConnection {
-  readonly address: string
   readonly #library: KafkaLibrary
+  readonly #at: KafkaAddress
   readonly #connection: Connection
+  #lastError: unknown
   #versions: ApiVersions | undefined
   #broken = false
   #underWay = 0
   #retired = false
 
-  private constructor(library: KafkaLibrary, address: string, connection: Connection) {
-    this.#library = library
-    this.address = address
-    this.#connection = connection
-  }
-
-  static async open(library: KafkaLibrary, settings: KafkaSettings, at: KafkaAddress): Promise<BrokerConnection> {
+  constructor(library: KafkaLibrary, settings: KafkaSettings, at: KafkaAddress) {
     const { limits, tls, sasl, clientId } = settings
-    const raw = new library.Connection(clientId, {
+    this.#library = library
+    this.#at = at
+    this.#connection = new library.Connection(clientId, {
       connectTimeout: limits.connectMsMax,
       requestTimeout: limits.requestMsMax,
       ...(tls === undefined ? {} : { tls, tlsServerName: isIP(at.host) === 0 }),
       ...(sasl === undefined ? {} : { sasl }),
     })
-    const address = `${at.host}:${at.port}`
-    const connection = new BrokerConnection(library, address, raw)
     // Failures are told by the request that met them; without a listener they would end the process.
-    let lastError: unknown
-    raw.on('error', error => {
-      connection.#broken = true
-      lastError = error
+    this.#connection.on('error', error => {
+      this.#broken = true
+      this.#lastError = error
     })
+  }
+
+  /** Before the first request. @throws ConnectionLost; WeirError KAFKA_REFUSED, KAFKA_UNSUPPORTED */
+  async open(): Promise<void> {
     try {
-      await raw.connect(at.host, at.port)
+      await this.#connection.connect(this.#at.host, this.#at.port)
     } catch (error) {
-      await connection.close()
-      throw connectFailure(address, error)
+      await this.close()
+      throw connectFailure(this.address, error)
     }
     try {
-      await connection.#learnVersions()
+      await this.#learnVersions()
     } catch (error) {
-      await connection.close()
+      await this.close()
       // With TLS 1.3 a broker refuses a client's certificate, or its absence, after the handshake has succeeded here.
-      throw error instanceof ConnectionLost && lastError !== undefined ? connectFailure(address, lastError) : error
+      const refused = error instanceof ConnectionLost && this.#lastError !== undefined
+      throw refused ? connectFailure(this.address, this.#lastError) : error
     }
-    return connection
+  }
+
+  get address(): string {
+    return `${this.#at.host}:${this.#at.port}`
   }
 
   /** False too while the library logs in again, which leaves no room for other requests. */

@@ -46,6 +46,7 @@ const names = new Map<number, string>([
   [45, 'outOfOrderSequence'],
   [46, 'duplicateSequence'],
   [48, 'invalidTransactionState'],
+  [50, 'invalidTransactionTimeout'],
   [49, 'invalidProducerIdMapping'],
   [59, 'unknownProducerId'],
   [67, 'groupFenced'],

@@ -7,6 +7,8 @@ import { offset } from '../port.js'
 import type { KafkaLog } from './index.js'
 import { type KafkaTests, withKafka } from './kafka-for-tests.js'
 import { append, limits, readTo, valuesIn, valuesOf } from './records-for-tests.js'
+import { requestKey } from './request-proxy-for-tests.js'
+import { WireWriter } from './wire.js'
 
 const source = { missing: await kafkaMissing(), start: () => startKafka({ shared: true }) }
 const fourZeroBytes = Buffer.alloc(4)
@@ -170,6 +172,20 @@ withKafka('reader of the Kafka log', source, tests => {
     await reader.close()
   })
 
+  for (const errorCode of [-1, 7, 56]) {
+    it(`tries again after error ${errorCode}, which says nothing of the position`, async () => {
+      const prefix = tests.prefix()
+      const { log, proxy } = await tests.openThroughProxy({ prefix })
+      await log.createTopic('t', 1)
+      await log.append([append('t', 0, 'a')])
+      const met = proxy.next(requestKey.fetch, fetchAnswer(`${prefix}t`, errorCode))
+      const reader = await log.reader([start(0)])
+      assert.deepEqual(await readTo(reader, new Map([[0, 1n]])), ['a'])
+      await met
+      await reader.close()
+    })
+  }
+
   for (const codec of ['gzip', 'snappy', 'lz4', 'zstd']) {
     it(`reads what Java's producer compressed with ${codec}`, async () => {
       const { log, values } = await produced(tests, codec)
@@ -181,6 +197,26 @@ withKafka('reader of the Kafka log', source, tests => {
     })
   }
 })
+
+/** Body of an answer to Fetch: an error of partition 0. */
+function fetchAnswer(topic: string, errorCode: number): Buffer {
+  const to = new WireWriter()
+  to.int32(0) // throttle time
+    .int16(0)
+    .int32(0) // session
+    .array([topic], () => {
+      to.string(topic)
+        .array([0], partition => {
+          to.int32(partition).int16(errorCode).int64(-1).int64(-1).int64(-1)
+          to.array([], () => {}) // aborted transactions
+          to.int32(-1) // preferred replica
+          to.uvarint(0).tags() // no records
+        })
+        .tags()
+    })
+    .tags()
+  return Buffer.concat(to.chunks())
+}
 
 const start = (at: number, partition = 0) => ({ topic: 't', partition, offset: offset(at) })
 

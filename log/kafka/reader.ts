@@ -18,7 +18,7 @@ import { offset } from '../port.js'
 import type { Cluster } from './cluster.js'
 import type { Connections } from './connections.js'
 import { type Cursor, cursorOf, keyOf, pushBatches, type TakeLimits, take } from './cursor.js'
-import { code, isTemporary, nameOf, refusal } from './error-codes.js'
+import { code, nameOf, refusal } from './error-codes.js'
 import { AbortFilter } from './records/abort-filter.js'
 import { decodeRecords } from './records/decode.js'
 import { type BrokerAddress, type FetchedPartition, fetch } from './requests/index.js'
@@ -223,13 +223,12 @@ export class KafkaReader implements LogReader {
     const { errorCode } = fetched
     if (errorCode === code.offsetOutOfRange) {
       cursor.failure = new WeirError('OFFSET_OUT_OF_RANGE', `${where} does not have offset ${cursor.fetchNext}`)
-    } else if (isTemporary(errorCode) || errorCode === code.kafkaStorageError || errorCode === -1) {
-      const gone = errorCode === code.unknownTopicOrPartition
-      this.#recover([cursor], `${where}: ${nameOf(errorCode)}`, gone ? 'UNKNOWN_TOPIC' : 'KAFKA_UNAVAILABLE')
     } else if (errorCode !== code.none) {
-      cursor.failure =
-        refusal(errorCode, `Fetch of ${where}`) ??
-        new WeirError('KAFKA_UNAVAILABLE', `Fetch of ${where}: ${nameOf(errorCode)}`)
+      const refused = refusal(errorCode, `Fetch of ${where}`)
+      const gone = errorCode === code.unknownTopicOrPartition
+      // Whatever else it is, reading changes nothing: it may be over at the next attempt.
+      if (refused !== undefined) cursor.failure = refused
+      else this.#recover([cursor], `${where}: ${nameOf(errorCode)}`, gone ? 'UNKNOWN_TOPIC' : 'KAFKA_UNAVAILABLE')
     } else if (fetched.divergesAt !== undefined) {
       const what = `${where} was cut off at offset ${fetched.divergesAt} by an unclean leader election`
       cursor.failure = new WeirError('OFFSET_OUT_OF_RANGE', `${what}; ${cursor.fetchNext} had been reached`)

@@ -91,8 +91,11 @@ describe('verbs on Kafka', { skip }, () => {
 
   it('decisions follows from now on until Ctrl-C; what is no decision is told on stderr', async t => {
     const deployment = await deploy()
-    const append = (value: string) =>
-      deployment.log.append([{ topic: 'decisions', partition: 0, records: [{ key: null, value: Buffer.from(value) }] }])
+    // One batch, so that whoever begins to follow sees all of it or none.
+    const append = (...values: readonly string[]) => {
+      const records = values.map(value => ({ key: null, value: Buffer.from(value) }))
+      return deployment.log.append([{ topic: 'decisions', partition: 0, records }])
+    }
     await append('{"n":0}')
     const running = startWeir(['decisions'], { env: deployment.env })
     t.after(() => running.child.kill('SIGKILL'))
@@ -102,8 +105,7 @@ describe('verbs on Kafka', { skip }, () => {
     })
     // it does not say when it has begun
     for (let i = 1; seen === ''; i++) {
-      await append('\0neither')
-      await append(`{"n":${i}}`)
+      await append('\0neither', `{"n":${i}}`)
       await new Promise(resolve => setTimeout(resolve, 100))
     }
     running.child.kill('SIGINT')

@@ -34,6 +34,8 @@ example:
   WEIR_KAFKA_BROKERS=localhost:9092 weir worker --data-dir /var/lib/weir
 `
 
+/** What the epochs that run get to end. Brokers that hang would keep them for minutes, and a killed worker loses nothing. */
+const stopMsMax = 15_000
 /** What the process gets to end by itself once all is closed. */
 const leftoverMsMax = 1_000
 
@@ -63,6 +65,7 @@ export const workerVerb: Verb = {
         })
       : undefined
     if (health !== undefined) logger.info({ url: health.url }, 'health and metrics')
+    io.signal.addEventListener('abort', () => setTimeout(() => giveUp(logger), stopMsMax).unref(), { once: true })
     try {
       await worker.run(io.signal)
     } finally {
@@ -72,6 +75,14 @@ export const workerVerb: Verb = {
     }
     return 0
   },
+}
+
+function giveUp(logger: Logger): void {
+  logger.warn(
+    { seconds: stopMsMax / 1_000 },
+    'what runs does not come to its end; the worker ends as it would by kill -9',
+  )
+  process.exit(1)
 }
 
 /** What workers and those who end their plan must agree on. @throws WeirError USAGE, INVALID_CONFIG */
@@ -103,7 +114,7 @@ function checkpointsOf(config: Config): CheckpointJob | undefined {
   return { place, everyMs, keep: numberOf(config, 'checkpoints.keep'), trimsJournal: journal === 'trim' }
 }
 
-/** Places and codes, never what a step said: its text may name a customer. */
+/** Places, codes and what brokers said, never what a step said: its text may name a customer. */
 function logEvent(logger: Logger, event: WorkerEvent): void {
   switch (event.kind) {
     case 'assigned':
@@ -134,7 +145,7 @@ function logEvent(logger: Logger, event: WorkerEvent): void {
 function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, { kind: 'slot' }>['event']): void {
   switch (event.kind) {
     case 'recovering':
-      logger.info({ slot }, 'the slot goes to the committed position')
+      logger.info({ slot, reason: event.reason }, 'the slot goes to the committed position')
       return
     case 'replies-lost':
       logger.warn({ slot, replies: event.count, reason: event.message }, 'edges were not told; they answer 202')
@@ -155,7 +166,13 @@ function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, 
       logger.warn({ slot }, 'another worker has taken the slot over; it is followed from now on')
       return
     case 'failed':
-      logger.warn({ slot, code: event.code }, 'the slot failed and begins anew from the committed position')
+      logger.warn(
+        { slot, code: event.code, reason: event.reason },
+        'the slot failed and begins anew from the committed position',
+      )
+      return
+    case 'unavailable':
+      logger.warn({ slot, reason: event.reason }, 'the slot cannot read; it tries on from where it is')
       return
     default:
       logSlotEvent(logger.child({ slot }), event)

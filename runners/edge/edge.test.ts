@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { KafkaLog } from '../../log/kafka/index.js'
 import { Deployment, find, get, post, transaction, until } from '../../testing/edge-deployment/index.js'
 import {
   type KafkaForTests,
@@ -124,6 +125,30 @@ describe('weir edge', { skip }, () => {
       await edge.stop()
       await worker.stop()
       await registry.stop()
+    }
+  })
+
+  it('answers a repeat whose decision has gone 410 with one slot, and 202 once there are more', async () => {
+    const deployment = new Deployment(kafka, folder, 'gone')
+    await deployment.createTopics()
+    const worker = await deployment.worker('w')
+    const edge = await deployment.edge('e')
+    const log = await KafkaLog.open({ brokers: deployment.brokers, prefix: deployment.prefix })
+    try {
+      assert.equal((await post(edge, transaction('a', 'c'), '?deadline_ms=20000')).status, 200)
+      for (let partition = 0; partition < (await log.partitionCount('decisions')); partition++) {
+        const { latest } = await log.range({ topic: 'decisions', partition })
+        await log.trim({ topic: 'decisions', partition, offset: latest })
+      }
+      const expired = await post(edge, transaction('a', 'c'), '?deadline_ms=20000')
+      assert.deepEqual([expired.status, expired.body.code], [410, 'DECISION_EXPIRED'])
+      // As weir rescale has it, while edges run.
+      await log.growTopic('weir.fraud.epochs', 2)
+      assert.equal((await post(edge, transaction('a', 'c'), '?deadline_ms=20000')).status, 202)
+    } finally {
+      await log.close()
+      assert.equal(await edge.stop(), 0, edge.stderr())
+      assert.equal(await worker.stop(), 0, worker.stderr())
     }
   })
 

@@ -68,7 +68,6 @@ interface Parts {
   readonly values: EdgeValues
   readonly partitions: Partitions
   readonly replyPartition: number
-  readonly slots: number
 }
 
 export class KafkaEdge {
@@ -96,7 +95,7 @@ export class KafkaEdge {
     let backend: StateBackend | undefined
     try {
       const partitions = await Partitions.of(log, [
-        ...['transactions', 'labels', 'decisions', 'decisions.provisional', repliesTopic, journalTopicOf(app)],
+        ...['transactions', 'labels', 'decisions', 'decisions.provisional', repliesTopic],
       ])
       const values = await edgeValues(app, kafka.prefix ?? '', options.registry, clock)
       const parts = {
@@ -106,7 +105,6 @@ export class KafkaEdge {
         partitions,
         backend: await openView(options),
         replyPartition: choosePartition(replyPartition, partitions.count(repliesTopic)),
-        slots: partitions.count(journalTopicOf(app)),
       }
       backend = parts.backend
       const edge = new KafkaEdge(options, parts)
@@ -245,12 +243,14 @@ export class KafkaEdge {
     try {
       const found = this.#lineOfFound(await this.#find(transaction_id, customer_id))
       if (found.kind === 'found') return { kind: 'decided', decision: found.decision, repeated: true }
+      // With one slot a first decision is committed before, or with, the repeat. With more it may be on its way. Asked each
+      // time: weir rescale changes it while edges run, and the journal keeps the partitions that it has grown to.
+      const slots = await this.#reaching(() => this.#parts.log.partitionCount(journalTopicOf(this.#options.app)))
+      return slots === 1 ? { kind: 'expired' } : { kind: 'pending', source }
     } catch (error) {
       if (!isWeirError(error, 'LOG_UNAVAILABLE')) throw error
       return { kind: 'pending', source }
     }
-    // With one slot a first decision is committed before, or with, the repeat. With more it may be on its way.
-    return this.#parts.slots === 1 ? { kind: 'expired' } : { kind: 'pending', source }
   }
 
   async #find(transactionId: string, customerId: string | undefined): Promise<Found> {

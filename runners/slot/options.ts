@@ -128,6 +128,7 @@ export interface SlotOptions {
 }
 
 export type SlotEvent =
+  /** The reason names places, never a record's values. */
   | { readonly kind: 'recovering'; readonly reason: string }
   /** The store on this disk lacked a write-back: it was emptied, and its content comes from a checkpoint or the journal. */
   | { readonly kind: 'state-damaged' }

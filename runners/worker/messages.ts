@@ -1,5 +1,5 @@
 /** What the worker's main thread and its slot threads say to each other. */
-import type { ErrorCode } from '../../kernel/index.js'
+import { type ErrorCode, isWeirError } from '../../kernel/index.js'
 import type { CheckpointEvent, StoreMemory } from '../../state/index.js'
 import type { PartitionOffset, SlotEvent, SlotInspection, StandbyLag, Takeover } from '../slot/index.js'
 import type { CheckpointStatus } from './checkpoint-figures.js'
@@ -37,7 +37,10 @@ export type HostEvent =
   | CheckpointEvent
   /** What changed since the last checkpoint is no longer known: the next one is full. */
   | { readonly kind: 'spool-dropped'; readonly reason: string }
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  /** It begins anew from the committed position. */
+  | { readonly kind: 'failed'; readonly code: string; readonly reason: string }
+  /** The log does not answer: it stays where it is, and asks again. */
+  | { readonly kind: 'unavailable'; readonly reason: string }
   | { readonly kind: 'taking-over'; readonly why: Takeover; readonly silentMs: number }
   /** Another worker runs the slot now, and this one follows it. */
   | { readonly kind: 'fenced' }
@@ -49,6 +52,12 @@ export type HostEvent =
 export interface RegistryEvent {
   readonly kind: 'registry'
   readonly answers: boolean
+}
+
+/** What may be told of a failure: what a step or a record is about may name a customer, and stays untold. */
+export function reasonOf(error: unknown): string {
+  if (!isWeirError(error)) return 'INTERNAL_ERROR'
+  return error.domain === 'user' || error.domain === 'external' ? `${error.code}: ${error.what}` : error.code
 }
 
 /** What somebody wants to see of a key's state. */

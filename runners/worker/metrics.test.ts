@@ -18,6 +18,21 @@ async function linesOf(status: readonly SlotStatus[], nowMs: number): Promise<re
   return text.split('\n').filter(line => /^weir_(checkpoint|restore)/.test(line))
 }
 
+test('counts are told as the journal has them, among them what came to the wrong partition', async () => {
+  const counts = { records: 70, rekeyed: 3, scoring_failed: 2 }
+  const status = { ...slot(1, undefined), counts }
+  const registry = metricsOf({ status: [status] }, { nowMs: () => 0, sleep: async () => {} })
+  const lines = (await registry.metrics()).split('\n')
+  for (const line of [
+    'records{slot="1"} 70',
+    'rekeyed{slot="1"} 3',
+    'scoring_failed{slot="1"} 2',
+    'late{slot="1"} 0',
+  ]) {
+    assert.ok(lines.includes(`weir_slot_${line}`), line)
+  }
+})
+
 test('checkpoints are told of slots that make them, and nothing that is not known', async () => {
   const figures = new CheckpointFigures()
   assert.deepEqual(await linesOf([slot(0, undefined)], 0), [])

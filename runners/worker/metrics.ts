@@ -8,6 +8,11 @@ import type { SlotWorker } from './worker.js'
 
 type Labelled = readonly [labels: Record<string, string | number>, value: number]
 
+/** Of those that the journal has; `rekeyed`: came to another partition than its key's. */
+const countsTold = [
+  ...['records', 'decisions', 'duplicates', 'conflicts', 'dead_letters', 'late', 'rekeyed', 'scoring_failed'],
+]
+
 export function metricsOf(worker: Pick<SlotWorker, 'status'>, clock: Clock): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
@@ -48,7 +53,7 @@ export function metricsOf(worker: Pick<SlotWorker, 'status'>, clock: Clock): Reg
     )
   perSlot('weir_slot_running', '1 while the slot runs', ({ state }) => (state === 'running' ? 1 : 0))
   perSlot('weir_slot_epoch', 'Last committed epoch', ({ epoch }) => epoch)
-  for (const count of ['records', 'decisions', 'duplicates', 'conflicts', 'dead_letters', 'late'] as const) {
+  for (const count of countsTold) {
     perSlot(`weir_slot_${count}`, `${count} since the journal began`, ({ counts }) => counts[count] ?? 0)
   }
   const behind = 'Epochs of a followed slot that have been read and not been folded'

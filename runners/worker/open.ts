@@ -48,7 +48,11 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
     const inputs = await Promise.all(
       plan.sources.map(async ({ topic }) => ({ topic, partitions: await log.partitionCount(topic) })),
     )
-    await log.partitionCount('decisions')
+    const decisions = await log.partitionCount('decisions')
+    if (decisions !== partitions) {
+      const what = `decisions has ${decisions} partitions, transactions ${partitions}: a customer's lie under the same number`
+      throw new WeirError('TOPIC_MISMATCH', what)
+    }
     await log.partitionCount('transactions.dead-letter')
     await log.partitionCount(repeatsTopicOf(rest.app))
     await log.partitionCount(repliesTopic)
@@ -82,7 +86,7 @@ export async function openWorker(settings: WorkerSettings): Promise<SlotWorker> 
   }
 }
 
-/** Asked once a second, where no slot runs. */
+/** Asked now and then, where no slot runs. */
 async function planIsOver({ app, kafka, planNumber }: WorkerJob): Promise<string | undefined> {
   const log = await KafkaLog.open({ ...kafka, limits: { ...defaultLimits, attemptsMax } })
   try {

@@ -94,6 +94,27 @@ describe('the states of a worker', { skip }, () => {
     assert.equal(await worker.stop(), 0, worker.stderr())
   })
 
+  it('ends when it is told to in the middle of a commit that nobody answers, and the next one goes on', async () => {
+    const deployment = await deploy('hung')
+    const worker = await deployment.worker()
+    const proxy = kafka.proxies[0]!
+    const ids = Array.from({ length: 40 }, (_, i) => String(i))
+    for (const id of ids) {
+      // The fetch that waits at the broker is answered, and the commit of what it brings is not.
+      if (id === '10') proxy.set({ kind: 'hold', direction: 'up' })
+      await deployment.send('transactions', 0, 'c', json(id))
+    }
+    await until(worker, says(/^slot 0 has not got on for/))
+    assert.equal(await worker.stop(), 1, worker.stderr())
+    assert.match(worker.stderr(), /does not come to its end/)
+    proxy.cut()
+    proxy.set({ kind: 'none' })
+    const next = await deployment.worker()
+    await settled(next)
+    assert.deepEqual(await decided(deployment), ids)
+    assert.equal(await next.stop(), 0, next.stderr())
+  })
+
   it('decides on a slow broker', async () => {
     const deployment = await deploy('slow')
     const worker = await deployment.worker()

@@ -1,4 +1,4 @@
-/** A thread that runs slots: the loaded models are shared by them, nothing else is. Started by threads.ts. */
+/** A thread that runs slots: the loaded models are shared by them, nothing else is. Started by worker.ts. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { defined, isWeirError, messageOf, systemClock, WeirError } from '../../kernel/index.js'
 import type { SlotInspection } from '../slot/index.js'

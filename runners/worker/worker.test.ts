@@ -201,20 +201,20 @@ describe('weir worker', { skip }, () => {
     await assert.rejects(deployment.worker('another disk'), /JOURNAL_WITHOUT_GENESIS/)
   })
 
-  it('stops when partitions are added: their keys belong elsewhere', async () => {
-    const deployment = new Deployment(kafka, folder, 'partitions')
-    await deployment.createTopics(1)
-    const worker = await deployment.worker()
-    const { code, stderr } = await kafka.tool('org.apache.kafka.tools.TopicCommand', [
-      ...['--bootstrap-server', kafka.brokers[0]!, '--alter', '--topic', `${deployment.prefix}transactions`],
-      ...['--partitions', '2'],
-    ])
-    assert.equal(code, 0, stderr)
-    const until = performance.now() + waitMsMax
-    while (worker.exitCode() === null && performance.now() < until)
-      await new Promise(resolve => setTimeout(resolve, 100))
-    assert.equal(worker.exitCode(), 1, worker.stderr())
-    assert.match(worker.stderr(), /TOPIC_MISMATCH: transactions has 2 partitions, and had 1/)
-    await assert.rejects(deployment.worker(), /TOPIC_MISMATCH/)
-  })
+  for (const topic of ['transactions', 'decisions']) {
+    it(`stops when ${topic} gets more partitions: their keys belong elsewhere`, async () => {
+      const deployment = new Deployment(kafka, folder, `partitions-${topic}`)
+      await deployment.createTopics(1)
+      const worker = await deployment.worker()
+      const log = await deployment.log
+      await log.growTopic(topic, 2)
+      await log.close()
+      const until = performance.now() + waitMsMax
+      while (worker.exitCode() === null && performance.now() < until)
+        await new Promise(resolve => setTimeout(resolve, 100))
+      assert.equal(worker.exitCode(), 1, worker.stderr())
+      assert.match(worker.stderr(), new RegExp(`TOPIC_MISMATCH: ${topic} has 2 partitions, and had 1`))
+      await assert.rejects(deployment.worker(), /TOPIC_MISMATCH/)
+    })
+  }
 })

@@ -15,6 +15,8 @@ import type { FromThread, HostEvent, SlotFailure, SlotStatus, StateQuestion, ToT
 
 const permissionPoll = millis(50)
 const commitEvery = millis(1_000)
+/** By whoever has no slot. It is a log-in at the brokers each time. */
+const planLookUpEvery = seconds(10)
 /** A slot polls every tenth of a second; one that waits for a broker does not. */
 const silenceMax = seconds(3)
 
@@ -62,10 +64,13 @@ export class SlotWorker {
   readonly #placed = new Map<number, { readonly on: RunningThread; stopping: boolean }>()
   /** What each slot said last, and when. */
   readonly #status = new Map<number, { readonly status: SlotStatus; readonly atMs: number }>()
+  /** Why a slot does not get on; until it has told again how it is. */
+  readonly #troubles = new Map<number, string>()
   readonly #stored = new Map<number, number>()
   /** Questions that threads have not answered yet, by id. */
   readonly #asked = new Map<number, { readonly on: RunningThread; readonly answer: (found: InspectAnswer) => void }>()
   #questions = 0
+  #planLookedUpAtMs = Number.NEGATIVE_INFINITY
   #wanted: Assigned = { slots: [], standbys: [] }
   #trouble: string | undefined = 'joining the group'
   #stopping = false
@@ -100,7 +105,9 @@ export class SlotWorker {
       const state = heard?.status.state ?? 'starting'
       const { epochs = 0 } = heard?.status.behind ?? {}
       const by = epochs > 0 ? `, ${epochs} epochs behind` : ''
-      if (state !== 'running' && state !== 'following') reasons.push(`slot ${slot} is ${state}${by}`)
+      const trouble = this.#troubles.get(slot)
+      const why = trouble === undefined ? '' : `: ${trouble}`
+      if (state !== 'running' && state !== 'following') reasons.push(`slot ${slot} is ${state}${by}${why}`)
       const silentMs = heard === undefined ? 0 : this.#options.clock.nowMs() - heard.atMs
       if (silentMs > silenceMax) reasons.push(`slot ${slot} has not got on for ${Math.round(silentMs / 1_000)} s`)
     }
@@ -169,6 +176,8 @@ export class SlotWorker {
   #assigned(assigned: Assigned): void {
     this.#trouble = undefined
     this.#options.onEvent({ kind: 'assigned', ...assigned })
+    // Who ends a plan joins the group, and leaves it when the next has begun.
+    this.#planLookedUpAtMs = Number.NEGATIVE_INFINITY
     if (this.#stopping) return
     const before = this.#wanted
     this.#wanted = assigned
@@ -196,7 +205,7 @@ export class SlotWorker {
   }
 
   #groupTrouble(message: string): void {
-    this.#trouble = 'the worker group does not answer'
+    this.#trouble = `the worker group does not answer: ${message}`
     this.#options.onEvent({ kind: 'group-trouble', message })
   }
 
@@ -236,7 +245,9 @@ export class SlotWorker {
         if (message.status.stored !== undefined) this.#stored.set(message.status.slot, message.status.stored)
         break
       case 'event':
-        if (message.event.kind === 'failed') this.#noteFailed(message.slot)
+        if (message.event.kind === 'failed' || message.event.kind === 'unavailable') {
+          this.#noteFailed(message.slot, message.event.reason)
+        }
         if (message.event.kind === 'registry') this.#registryAnswers = message.event.answers
         this.#options.onEvent({ kind: 'slot', slot: message.slot, event: message.event })
         break
@@ -260,11 +271,13 @@ export class SlotWorker {
       if (status.state === kind && before !== kind) this.#options.onEvent({ kind, slot: status.slot })
     }
     this.#status.set(status.slot, { status, atMs: this.#options.clock.nowMs() })
+    this.#troubles.delete(status.slot)
   }
 
-  #noteFailed(slot: number): void {
+  #noteFailed(slot: number, reason: string): void {
     const heard = this.#status.get(slot)
     if (heard !== undefined) this.#note({ ...heard.status, state: 'failed' })
+    this.#troubles.set(slot, reason)
   }
 
   async #answer(thread: RunningThread, slot: number, now: boolean): Promise<void> {
@@ -285,6 +298,7 @@ export class SlotWorker {
     from.slots.delete(slot)
     this.#placed.delete(slot)
     this.#status.delete(slot)
+    this.#troubles.delete(slot)
     this.#options.onEvent({ kind: 'released', slot })
     // Given back to us while it was being released.
     if (this.#failure === undefined) this.#place()
@@ -314,7 +328,9 @@ export class SlotWorker {
 
   /** Whoever has no slot is not told by one that the plan is over. */
   async #lookForNextPlan(): Promise<void> {
-    if (this.#placed.size > 0 || this.#stopping) return
+    const nowMs = this.#options.clock.nowMs()
+    if (this.#placed.size > 0 || this.#stopping || nowMs - this.#planLookedUpAtMs < planLookUpEvery) return
+    this.#planLookedUpAtMs = nowMs
     const over = await this.#options.planIsOver()
     if (over !== undefined) this.#failWith({ code: 'PLAN_CLOSED', what: over })
   }
