@@ -351,6 +351,7 @@ async function foldingAt(options: SlotOptions, limits: SlotLimits, phases: Phase
     ),
     hops: plan.hops.map(hop => new HopWriter(hop, options.slot)),
     deadLetterPartitions: await log.partitionCount(options.deadLetters.topic),
+    deadLetterBytesMax: (await log.recordBytesMax?.(options.deadLetters.topic)) ?? Number.POSITIVE_INFINITY,
     genesis: from.genesis,
     storeEpoch: from.storeEpoch,
     at,

@@ -139,6 +139,15 @@ describe('the states of a worker', { skip }, () => {
     await admin.disconnect()
   })
 
+  it('stops where somebody else has written between slots, and names the place', async () => {
+    const deployment = await Deployment.create({ brokers: kafka.brokers, admin: kafka.direct, name: 'hop' }, 2, 2)
+    made.push(deployment)
+    const running = await deployment.worker()
+    await deployment.send('weir.fraud.terminal.repartition', 0, null, 'no row')
+    assert.equal(await endOf(running), 1)
+    assert.match(lastLine(running), /^HOP_CORRUPT: weir\.fraud\.terminal\.repartition\/0\/0: /)
+  })
+
   it('names the partition in which a transaction of somebody hangs, and goes on when it ends', async () => {
     const deployment = await deploy('hanging')
     const worker = await deployment.worker()
