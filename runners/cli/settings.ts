@@ -12,7 +12,7 @@ const flagsOf = (rows: readonly { readonly flag: string }[]): OptionTable => ({
 })
 
 const helpOf = (rows: readonly { readonly flag: string; readonly env: string; readonly about: string }[]): string =>
-  rows.map(({ flag, env, about }) => `  ${`--${flag}`.padEnd(20)}${about} (${env})`).join('\n')
+  rows.map(({ flag, env, about }) => `  ${`--${flag}`.padEnd(19)} ${about} (${env})`).join('\n')
 
 /** A flag for every setting of `up`, and --config. */
 export const settingFlags: OptionTable = flagsOf(embedded)

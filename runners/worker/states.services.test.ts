@@ -139,6 +139,28 @@ describe('the states of a worker', { skip }, () => {
     await admin.disconnect()
   })
 
+  it('stops where a topic was deleted and made again while it was away', async () => {
+    const deployment = await deploy('again')
+    const send = async (name: string): Promise<void> => {
+      for (let i = 0; i < 5; i++)
+        await deployment.send('transactions', 0, 'c', JSON.stringify(transaction(name + i, 'c')))
+    }
+    const first = await deployment.worker()
+    await send('first')
+    await deployment.readAtLeast('decisions', 5)
+    assert.equal(await first.stop(), 0)
+    const admin = new Kafka({ brokers: [...kafka.direct], logLevel: logLevel.NOTHING }).admin()
+    await admin.connect()
+    const topic = `${deployment.prefix}transactions`
+    await admin.deleteTopics({ topics: [topic] })
+    await admin.createTopics({ topics: [{ topic, numPartitions: 2 }] })
+    await admin.disconnect()
+    for (const name of ['other', 'more']) await send(name)
+    const again = await deployment.launch({}, 'data-0')
+    assert.equal(await endOf(again), 1)
+    assert.match(lastLine(again), /^JOURNAL_CORRUPT: .*transactions\/0.*the log holds other records there now/)
+  })
+
   it('stops where somebody else has written between slots, and names the place', async () => {
     const deployment = await Deployment.create({ brokers: kafka.brokers, admin: kafka.direct, name: 'hop' }, 2, 2)
     made.push(deployment)
