@@ -115,7 +115,7 @@ function inWords(letter: DeadLetter): string {
   const { partition, offset, code, message, source, key, replayed } = letter
   const from = `${source.topic}/${source.partition}/${source.offset}`
   const again = replayed ? '  (sent again)' : ''
-  return `${partition}/${offset}  ${code}  ${from}  ${keyText(key) ?? '(no key)'}  ${oneLine(message)}${again}`
+  return `${partition}/${offset}  ${oneLine(`${code}  ${from}  ${keyText(key) ?? '(no key)'}  ${message}`)}${again}`
 }
 
 function inJson(letter: DeadLetter): Record<string, unknown> {

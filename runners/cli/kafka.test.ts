@@ -196,6 +196,28 @@ describe('verbs on Kafka', { skip }, () => {
     })
   })
 
+  it('deadletter lives with headers that somebody else has written', async () => {
+    const { env, log } = await deploy()
+    const header = (name: string, value: string) => ({ name, value: Buffer.from(value) })
+    const from = (partition: string) => ({
+      key: null,
+      value: Buffer.from('{'),
+      headers: [
+        header('weir.error.code', '\u001b[2J'),
+        header('weir.source.topic', 'transactions'),
+        header('weir.source.partition', partition),
+        header('weir.source.offset', '0\u001b'),
+      ],
+    })
+    const records = [from('0'), from('-7'), from('1.5'), from('x'), { ...from('0'), headers: [] }]
+    await log.append([{ topic: 'transactions.dead-letter', partition: 0, records }])
+    const { stdout } = await weir(['deadletter', 'list'], { env })
+    assert.equal(stdout.trimEnd().split('\n').length, records.length)
+    assert.doesNotMatch(stdout, /[^\n\P{Cc}]/u, 'control characters reach no terminal')
+    const [summary] = linesOf<object>(await weir(['deadletter', 'replay', '--all', '--json'], { env }))
+    assert.deepEqual(summary, { selected: 5, sent: 1, already: 0, not_ours: 4, left_out: 0 })
+  })
+
   it('says in one line what is wrong', async () => {
     const { env } = await deploy()
     const elsewhere = { ...env, WEIR_TOPIC_PREFIX: 'nowhere.' }

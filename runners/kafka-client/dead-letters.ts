@@ -34,7 +34,7 @@ export interface ReplaySummary {
   readonly sent: number
   /** Selected, and not sent because an earlier replay did it. */
   readonly already: number
-  /** Selected, and not sent because they do not say that they came from `transactions` or `labels`. */
+  /** Selected, and not sent because they do not say that they came from a partition of `transactions` or `labels`. */
   readonly not_ours: number
   /** Selected, and not sent because their key and value were left out. */
   readonly left_out: number
@@ -46,6 +46,10 @@ export const replayedFrom = 'weir.replayed.from'
 const limits = { recordsMax: 500, bytesMax: 4 << 20, waitMsMax: millis(1_000) }
 /** What may be sent again: the topics that slots read from others. */
 const destinations: ReadonlySet<string> = new Set(['transactions', 'labels'])
+
+/** Headers that no slot has written may say anything. */
+const isOurs = ({ source: { topic, partition } }: DeadLetter): boolean =>
+  destinations.has(topic) && Number.isSafeInteger(partition) && partition >= 0
 
 /** Every dead letter that there is now, by partition and offset. @throws WeirError UNKNOWN_TOPIC, KAFKA_UNAVAILABLE */
 export async function* deadLetters(client: KafkaClient, signal: AbortSignal): AsyncGenerator<DeadLetter> {
@@ -78,7 +82,7 @@ export async function replayDeadLetters(
     for await (const letter of deadLetters(client, signal)) {
       if (!selects(letter)) continue
       counts.selected++
-      if (!destinations.has(letter.source.topic)) counts.not_ours++
+      if (!isOurs(letter)) counts.not_ours++
       else if (letter.leftOut) counts.left_out++
       else if (letter.replayed && !again) counts.already++
       else {
