@@ -14,5 +14,6 @@ export {
   type PollLimits,
   type Position,
   type RecordBatch,
+  recordBytes,
   type TopicPartition,
 } from './port.js'

@@ -50,6 +50,8 @@ export interface RecordBatch extends TopicPartition {
   readonly timestampMs?: Float64Array
   /** Absent where the log knows that none of the records has headers. */
   headersOf?(index: number): readonly Header[]
+  /** Why the log does not hand out what the records hold: keys and values are null, which says nothing of them. */
+  readonly unread?: string
   /** Position after this batch, past gaps that are known. */
   readonly nextOffset: Offset
 }
@@ -85,6 +87,15 @@ export interface AppendRecord {
   readonly key: Uint8Array | null
   readonly value: Uint8Array | null
   readonly headers?: readonly Header[]
+}
+
+const headerOverheadMax = 10
+
+/** Bytes of a record's key, value and headers, at most: a header's name has up to three bytes for each UTF-16 unit. */
+export function recordBytes({ key, value, headers = [] }: AppendRecord): number {
+  let size = (key?.length ?? 0) + (value?.length ?? 0)
+  for (const { name, value } of headers) size += 3 * name.length + value.length + headerOverheadMax
+  return size
 }
 
 /**
@@ -145,6 +156,8 @@ export interface Log {
   createTopic(topic: string, partitions: number): Promise<void>
   /** @throws WeirError UNKNOWN_TOPIC */
   partitionCount(topic: string): Promise<number>
+  /** The most that key, value and headers of a record of the topic may take (`recordBytes`); absent: no such bound. */
+  recordBytesMax?(topic: string): Promise<number>
   range(at: TopicPartition): Promise<LogRange>
   reader(from: readonly Position[]): Promise<LogReader>
   committer(id: string): Promise<LogCommitter>

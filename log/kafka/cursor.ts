@@ -135,6 +135,7 @@ export function pushBatches(cursor: Cursor, into: RecordBatch[]): void {
       ...(run.hasHeaders && {
         headersOf: (index: number): readonly Header[] => headersAt(run.bytes, run.headersStart[from + index]!),
       }),
+      ...(run.unread !== undefined && { unread: run.unread }),
       nextOffset: offset(last ? cursor.position : nextOf(run, to)),
     })
   }

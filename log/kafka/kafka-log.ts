@@ -17,6 +17,7 @@ import { loadLibrary } from './library.js'
 import { type KafkaOptions, type KafkaSettings, settingsOf } from './options.js'
 import { KafkaProducer } from './producer.js'
 import { KafkaReader } from './reader.js'
+import { recordRoom } from './records/encode.js'
 import {
   createPartitions,
   createTopics,
@@ -106,6 +107,11 @@ export class KafkaLog implements Log, LogProducer, LogTrimmer {
 
   async partitionCount(topic: string): Promise<number> {
     return (await this.describeTopic(topic, [])).partitions
+  }
+
+  async recordBytesMax(topic: string): Promise<number> {
+    this.#assertOpen()
+    return recordRoom(await this.#cluster.batchBytesMax(this.#settings.prefix + topic))
   }
 
   /** @param names of the configuration wanted; null for all. @throws WeirError UNKNOWN_TOPIC */

@@ -11,12 +11,12 @@
  */
 import { WeirError } from '../../kernel/index.js'
 import type { Append, AppendRecord, LogProducer, Offset } from '../port.js'
-import { offset } from '../port.js'
+import { offset, recordBytes } from '../port.js'
 import type { Cluster } from './cluster.js'
 import type { Connections } from './connections.js'
 import { keyOf } from './cursor.js'
 import { type Answer, askLeaders, type Outgoing, tryAgain } from './produce.js'
-import { BatchEncoder, checkSizes, countOf, isEncoded, plainProducer, type Records, sizeOf } from './records/encode.js'
+import { BatchEncoder, checkSizes, countOf, isEncoded, plainProducer, type Records } from './records/encode.js'
 import { Patience } from './retry.js'
 
 /** One append to one partition. */
@@ -216,5 +216,5 @@ class PartitionQueue {
 
 function bytesOf(records: Records): number {
   if (isEncoded(records)) return records.count === 0 ? 0 : records.valueEnd[records.count - 1]! - records.valueStart[0]!
-  return records.reduce((sum: number, record: AppendRecord) => sum + sizeOf(record), 0)
+  return records.reduce((sum: number, record: AppendRecord) => sum + recordBytes(record), 0)
 }

@@ -89,9 +89,10 @@ async function replay(values: Values, io: VerbIo): Promise<number> {
   const client = await openKafka(configOf(values))
   try {
     const summary = await replayDeadLetters(client, selection(values), options)
-    const { selected, sent, already, not_ours } = summary
+    const { selected, sent, already, not_ours, left_out } = summary
     const verb = options.dryRun ? 'would be sent again' : 'sent again'
-    const words = `${selected} selected: ${sent} ${verb}, ${already} had been before, ${not_ours} from no topic of ours`
+    const others = `${already} had been before, ${not_ours} from no topic of ours, ${left_out} too long to be kept`
+    const words = `${selected} selected: ${sent} ${verb}, ${others}`
     io.out(values.json === true ? `${JSON.stringify(summary)}\n` : `${words}\n`)
     return 0
   } finally {
@@ -114,7 +115,7 @@ function inWords(letter: DeadLetter): string {
   const { partition, offset, code, message, source, key, replayed } = letter
   const from = `${source.topic}/${source.partition}/${source.offset}`
   const again = replayed ? '  (sent again)' : ''
-  return `${partition}/${offset}  ${code}  ${from}  ${keyText(key) ?? '(no key)'}  ${oneLine(message)}${again}`
+  return `${partition}/${offset}  ${oneLine(`${code}  ${from}  ${keyText(key) ?? '(no key)'}  ${message}`)}${again}`
 }
 
 function inJson(letter: DeadLetter): Record<string, unknown> {

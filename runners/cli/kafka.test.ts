@@ -154,9 +154,21 @@ describe('verbs on Kafka', { skip }, () => {
 
     const replay = async (...flags: string[]) =>
       linesOf<object>(await weir(['deadletter', 'replay', ...flags, '--json'], { env }))[0]
-    assert.deepEqual(await replay('--all', '--dry-run'), { selected: 5, sent: 5, already: 0, not_ours: 0 })
-    assert.deepEqual(await replay('--at', listed[1]!.at), { selected: 1, sent: 1, already: 0, not_ours: 0 })
-    assert.deepEqual(await replay('--at', listed[1]!.at), { selected: 1, sent: 0, already: 1, not_ours: 0 })
+    assert.deepEqual(await replay('--all', '--dry-run'), { selected: 5, sent: 5, already: 0, not_ours: 0, left_out: 0 })
+    assert.deepEqual(await replay('--at', listed[1]!.at), {
+      selected: 1,
+      sent: 1,
+      already: 0,
+      not_ours: 0,
+      left_out: 0,
+    })
+    assert.deepEqual(await replay('--at', listed[1]!.at), {
+      selected: 1,
+      sent: 0,
+      already: 1,
+      not_ours: 0,
+      left_out: 0,
+    })
     // two at once: each record goes out once, whoever sends it
     const both = await Promise.all([0, 1].map(() => weir(['deadletter', 'replay', '--all'], { env })))
     for (const ended of both) if (ended.code !== 0) assert.match(errorLine(ended), /^INTERRUPTED: /)
@@ -177,7 +189,35 @@ describe('verbs on Kafka', { skip }, () => {
       assert.equal(copy!.partition, key === null ? source.partition : positiveMurmur2(key) % partitions)
     }
     assert.ok(linesOf<Listed>(await weir(['deadletter', 'list', '--json'], { env })).every(({ replayed }) => replayed))
-    assert.deepEqual(await replay('--at', listed[0]!.at, '--again'), { selected: 1, sent: 1, already: 0, not_ours: 0 })
+    assert.deepEqual(await replay('--at', listed[0]!.at, '--again'), {
+      selected: 1,
+      sent: 1,
+      already: 0,
+      not_ours: 0,
+      left_out: 0,
+    })
+  })
+
+  it('deadletter lives with headers that somebody else has written', async () => {
+    const { env, log } = await deploy()
+    const header = (name: string, value: string) => ({ name, value: Buffer.from(value) })
+    const from = (partition: string) => ({
+      key: null,
+      value: Buffer.from('{'),
+      headers: [
+        header('weir.error.code', '\u001b[2J'),
+        header('weir.source.topic', 'transactions'),
+        header('weir.source.partition', partition),
+        header('weir.source.offset', '0\u001b'),
+      ],
+    })
+    const records = [from('0'), from('-7'), from('1.5'), from('x'), { ...from('0'), headers: [] }]
+    await log.append([{ topic: 'transactions.dead-letter', partition: 0, records }])
+    const { stdout } = await weir(['deadletter', 'list'], { env })
+    assert.equal(stdout.trimEnd().split('\n').length, records.length)
+    assert.doesNotMatch(stdout, /[^\n\P{Cc}]/u, 'control characters reach no terminal')
+    const [summary] = linesOf<object>(await weir(['deadletter', 'replay', '--all', '--json'], { env }))
+    assert.deepEqual(summary, { selected: 5, sent: 1, already: 0, not_ours: 4, left_out: 0 })
   })
 
   it('says in one line what is wrong', async () => {

@@ -62,7 +62,7 @@ export const topicsVerb: Verb = {
         const { created, found } = await createOrVerify(log, { ...spec, partitions })
         wrong.push(...found)
         if (values.json === true) continue
-        io.out(`${spec.name.padEnd(28)}${found.length > 0 ? found.join('; ') : created ? 'created' : 'ok'}\n`)
+        io.out(`${spec.name.padEnd(35)} ${found.length > 0 ? found.join('; ') : created ? 'created' : 'ok'}\n`)
       }
       if (values.json === true) io.out(`${JSON.stringify({ differences: wrong })}\n`)
       return wrong.length === 0 ? 0 : 1

@@ -57,6 +57,7 @@ export type KafkaEdgeEvent =
 /** For metrics. */
 export interface KafkaEdgeFacts {
   readonly viewBehind: number
+  readonly viewNoDecisions: number
   readonly unclaimedReplies: number
   readonly kafkaAnswers: boolean
 }
@@ -140,6 +141,7 @@ export class KafkaEdge {
         reply_partition: parts.replyPartition,
         view_behind: this.#view.behind,
         view: this.#view.trouble ?? 'following',
+        view_no_decisions: this.#view.noDecisions,
         replies_unclaimed: this.#receiver.unclaimed,
         in_flight: this.#waiters.inFlight,
       }),
@@ -149,6 +151,7 @@ export class KafkaEdge {
   get facts(): KafkaEdgeFacts {
     return {
       viewBehind: this.#view.behind,
+      viewNoDecisions: this.#view.noDecisions,
       unclaimedReplies: this.#receiver.unclaimed,
       kafkaAnswers: this.#reach.trouble === undefined,
     }

@@ -16,6 +16,11 @@ export function registerEdgeMetrics(edge: { readonly facts: KafkaEdgeFacts }, re
   gauge('weir_edge_kafka_answers', '1 while Kafka answers', () => (edge.facts.kafkaAnswers ? 1 : 0))
   gauge('weir_edge_view_behind_records', 'Decisions that the view has not folded yet', () => edge.facts.viewBehind)
   gauge(
+    'weir_edge_view_no_decisions',
+    'Records of decisions since the start that are none, and were passed over',
+    () => edge.facts.viewNoDecisions,
+  )
+  gauge(
     'weir_edge_replies_unclaimed',
     'Replies since the start for which nobody waited: late ones, and those to other edges',
     () => edge.facts.unclaimedReplies,

@@ -30,7 +30,7 @@ export class StartingEdge {
   }
 
   get facts(): KafkaEdgeFacts {
-    return this.#edge?.facts ?? { viewBehind: 0, unclaimedReplies: 0, kafkaAnswers: false }
+    return this.#edge?.facts ?? { viewBehind: 0, viewNoDecisions: 0, unclaimedReplies: 0, kafkaAnswers: false }
   }
 
   /** Resolves once it serves, or `signal` is aborted. @throws WeirError that needs an operator */

@@ -20,7 +20,7 @@ const decision = (transaction_id: string, customer_id: string) => ({
   records: [{ key: Buffer.from(customer_id), value: Buffer.from(JSON.stringify({ transaction_id, customer_id })) }],
 })
 
-type Opened = Pick<KafkaDecisionView, 'find' | 'close'>
+type Opened = Pick<KafkaDecisionView, 'find' | 'close'> & { noDecisions(): number }
 
 describe('the decision view of an edge', { skip }, () => {
   let kafka: KafkaForTests
@@ -50,7 +50,7 @@ describe('the decision view of an edge', { skip }, () => {
       await backend.close()
     }
     open.push({ close })
-    return { find: (id, customer) => opened.find(id, customer), close }
+    return { find: (id, customer) => opened.find(id, customer), noDecisions: () => opened.noDecisions, close }
   }
 
   it('finds what is committed, as soon as it is, at once and by many', async () => {
@@ -70,6 +70,23 @@ describe('the decision view of an edge', { skip }, () => {
       assert.deepEqual(kinds, ['found', 'ambiguous', 'found', 'unknown'])
     }
     await committer.close()
+  })
+
+  it('passes over what is no decision, and counts it', async () => {
+    const log = await newLog()
+    const found = await view(log, new MemoryDisk())
+    const values = [
+      null,
+      'no decision',
+      '\0\0\0\0\u0001',
+      JSON.stringify({ transaction_id: 'x'.repeat(70_000), customer_id: 'a' }),
+    ]
+    const records = values.map(value => ({ key: null, value: value === null ? null : Buffer.from(value) }))
+    await log.append([{ topic: 'decisions', partition: partitionOf('a'), records }])
+    await log.append([decision('behind', 'a')])
+    assert.equal((await found.find('behind', 'a')).kind, 'found')
+    assert.equal((await found.find('unknown', 'a')).kind, 'unknown')
+    assert.equal(found.noDecisions(), values.length)
   })
 
   it('does not say unknown while a transaction is open: the decision may be in it', async () => {

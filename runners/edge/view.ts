@@ -41,6 +41,8 @@ export interface DecisionLookUps {
   find(transactionId: string, customerId: string | undefined): Promise<Found>
   /** Records of `decisions` that are not folded yet, as far as is known. */
   readonly behind: number
+  /** Records of `decisions` since the start that are none, and were passed over. */
+  readonly noDecisions: number
   /** Why the fold does not get on; undefined while it does. */
   readonly trouble: string | undefined
   close(): Promise<void>
@@ -74,6 +76,8 @@ export class KafkaDecisionView implements DecisionLookUps {
   #sweptAtMs: number
   #sweepFrom: Buffer | 'done' | undefined = 'done'
   #trouble: string | undefined
+  /** Records of `decisions` since the start that are none: somebody else has written there. */
+  noDecisions = 0
   #closed = false
 
   /** @throws WeirError UNKNOWN_TOPIC, KAFKA_UNAVAILABLE, BACKEND_FAILED */
@@ -91,7 +95,7 @@ export class KafkaDecisionView implements DecisionLookUps {
       const known = foreign ? undefined : stored[partition]
       return { ...at, offset: known === undefined || known < begins[partition]! ? begins[partition]! : known }
     })
-    if (foreign) await index.fold([], positions)
+    if (foreign) await index.fold([], positions, () => {})
     const reader = await log.reader(positions)
     const view = new KafkaDecisionView(options, index, reader, begins)
     view.#following = view.#follow()
@@ -180,7 +184,7 @@ export class KafkaDecisionView implements DecisionLookUps {
     while (!this.#closed) {
       try {
         const batches = await this.#reader.poll(foldLimits)
-        if (batches.length > 0) await this.#index.fold(batches, this.#reader.positions())
+        if (batches.length > 0) await this.#index.fold(batches, this.#reader.positions(), () => this.noDecisions++)
         for (const { partition, offset } of this.#reader.positions()) this.#folded[partition] = offset
         this.#folds.emit('fold')
         await this.#sweepSome()

@@ -7,7 +7,7 @@
  */
 import { assert, isWeirError, messageOf, millis, WeirError } from '../../kernel/index.js'
 import type { Append, AppendRecord, Header, LogCommitter, Position, RecordBatch } from '../../log/index.js'
-import { deadLettersTopic, replaysTopicOf } from '../topics/index.js'
+import { deadLettersTopic, leftOutHeader, replaysTopicOf } from '../topics/index.js'
 import type { KafkaClient } from './open.js'
 import { partitionOf, positionsAt } from './partitions.js'
 
@@ -23,6 +23,8 @@ export interface DeadLetter {
   /** As received. Key and value are valid until the next dead letter is asked for. */
   readonly key: Buffer | null
   readonly value: Buffer | null
+  /** Key and value were not kept: null says nothing of them. */
+  readonly leftOut: boolean
   /** It was sent again already. */
   readonly replayed: boolean
 }
@@ -32,8 +34,10 @@ export interface ReplaySummary {
   readonly sent: number
   /** Selected, and not sent because an earlier replay did it. */
   readonly already: number
-  /** Selected, and not sent because they do not say that they came from `transactions` or `labels`. */
+  /** Selected, and not sent because they do not say that they came from a partition of `transactions` or `labels`. */
   readonly not_ours: number
+  /** Selected, and not sent because their key and value were left out. */
+  readonly left_out: number
 }
 
 /** Header of what was sent again: `transactions.dead-letter/PARTITION/OFFSET`. */
@@ -42,6 +46,10 @@ export const replayedFrom = 'weir.replayed.from'
 const limits = { recordsMax: 500, bytesMax: 4 << 20, waitMsMax: millis(1_000) }
 /** What may be sent again: the topics that slots read from others. */
 const destinations: ReadonlySet<string> = new Set(['transactions', 'labels'])
+
+/** Headers that no slot has written may say anything. */
+const isOurs = ({ source: { topic, partition } }: DeadLetter): boolean =>
+  destinations.has(topic) && Number.isSafeInteger(partition) && partition >= 0
 
 /** Every dead letter that there is now, by partition and offset. @throws WeirError UNKNOWN_TOPIC, KAFKA_UNAVAILABLE */
 export async function* deadLetters(client: KafkaClient, signal: AbortSignal): AsyncGenerator<DeadLetter> {
@@ -67,14 +75,15 @@ export async function replayDeadLetters(
   const partitions = new Map<string, number>()
   for (const topic of destinations) partitions.set(topic, await client.log.partitionCount(topic))
   await client.log.partitionCount(replaysTopicOf(client.app))
-  const counts = { selected: 0, sent: 0, already: 0, not_ours: 0 }
+  const counts = { selected: 0, sent: 0, already: 0, not_ours: 0, left_out: 0 }
   const committer = dryRun ? undefined : await client.log.committer(`weir.${client.app}.deadletter`)
   const run = new ReplayRun(client, partitions)
   try {
     for await (const letter of deadLetters(client, signal)) {
       if (!selects(letter)) continue
       counts.selected++
-      if (!destinations.has(letter.source.topic)) counts.not_ours++
+      if (!isOurs(letter)) counts.not_ours++
+      else if (letter.leftOut) counts.left_out++
       else if (letter.replayed && !again) counts.already++
       else {
         run.add(letter)
@@ -188,6 +197,7 @@ function letterOf(batch: RecordBatch, i: number, marks: ReadonlySet<string>): De
       partition: Number(textIn(headers, 'weir.source.partition')),
       offset: textIn(headers, 'weir.source.offset'),
     },
+    leftOut: textIn(headers, leftOutHeader) === 'true',
     key: keyStart[i]! < 0 ? null : bytes.subarray(keyStart[i], keyEnd[i]),
     value: valueStart[i]! < 0 ? null : bytes.subarray(valueStart[i], valueEnd[i]),
   }

@@ -12,9 +12,19 @@ export interface DecisionIds {
 const idsAtHead = /^\{"decision_id":"[^"\\]*","transaction_id":"([^"\\]*)","customer_id":"([^"\\]*)"/
 const headBytes = 512
 
+/** Of an id, in UTF-16 units: 64 characters. */
+const idLengthMax = 128
+
 /** @throws WeirError LOG_CORRUPT for what is no decision */
-export function decisionIdsOf({ bytes, valueStart, valueEnd }: RecordBatch, i: number): DecisionIds {
+export function decisionIdsOf(batch: RecordBatch, i: number): DecisionIds {
+  const ids = idsOf(batch, i)
+  if (Math.max(ids.transactionId.length, ids.customerId.length) > idLengthMax) throw corrupt('its ids are too long')
+  return ids
+}
+
+function idsOf({ bytes, valueStart, valueEnd }: RecordBatch, i: number): DecisionIds {
   const [start, end] = [valueStart[i]!, valueEnd[i]!]
+  if (start < 0) throw corrupt('it is null')
   if (bytes[start] === 0) return idsOfAvro(bytes.subarray(start + framingBytes, end))
   const [, transactionId, customerId] =
     idsAtHead.exec(bytes.toString('utf8', start, Math.min(end, start + headBytes))) ?? []

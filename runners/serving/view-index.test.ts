@@ -94,6 +94,7 @@ describe('the index of a view', () => {
     await index.fold(
       [batchOf(0, 5, [json('a', 'c'), json('b', 'c')]), batchOf(1, 0, [json('a', 'd')])],
       [at(0, 8), at(1, 1)],
+      assert.ifError,
     )
     assert.deepEqual(await index.positions(2), [8n, 1n])
     assert.deepEqual(await index.lookUp('b', undefined), { kind: 'at', partition: 0, offset: 6n })
@@ -117,6 +118,7 @@ describe('the index of a view', () => {
         ),
       ],
       [],
+      assert.ifError,
     )
     let from: Buffer | undefined
     let steps = 0

@@ -8,7 +8,7 @@
  * Invariants: 1. an id is decided again only once it is forgotten (the dedupe horizon), so its last decision is the one that
  * a repeat asks for: it replaces the entry; 2. a position is never ahead of its entries.
  */
-import { ByteReader, ByteWriter } from '../../kernel/index.js'
+import { ByteReader, ByteWriter, isWeirError, type WeirError } from '../../kernel/index.js'
 import { type Offset, offset, type Position, type RecordBatch } from '../../log/index.js'
 import type { StateBackend } from '../../state/index.js'
 import { decisionIdsOf } from './decision-ids.js'
@@ -42,11 +42,22 @@ export class ViewIndex {
     return stored.map(value => (value === undefined ? undefined : offset(new ByteReader(value).varint())))
   }
 
-  /** @param positions after the batches */
-  async fold(batches: readonly RecordBatch[], positions: readonly Position[]): Promise<void> {
+  /**
+   * @param positions after the batches
+   * @param onNoDecision told of a record that is none, which is passed over; throws where nobody else writes `decisions`
+   */
+  async fold(
+    batches: readonly RecordBatch[],
+    positions: readonly Position[],
+    onNoDecision: (error: WeirError) => void,
+  ): Promise<void> {
     const write = this.#backend.batch()
     for (const batch of batches) {
-      for (let i = 0; i < batch.count; i++) write.put(keyOf(batch, i), pointerTo(batch, i))
+      for (let i = 0; i < batch.count; i++) {
+        const key = keyIn(batch, i)
+        if (isWeirError(key)) onNoDecision(key)
+        else write.put(key, pointerTo(batch, i))
+      }
     }
     for (const { partition, offset: next } of positions) {
       const writer = new ByteWriter(9)
@@ -99,6 +110,16 @@ export class ViewIndex {
     }
     const last = entries.at(-1)
     return last === undefined || entries.length < entriesMax ? undefined : Buffer.concat([last.key, Buffer.of(0)])
+  }
+}
+
+/** The error for a record that is no decision. */
+function keyIn(batch: RecordBatch, i: number): Buffer | WeirError {
+  try {
+    return keyOf(batch, i)
+  } catch (error) {
+    if (isWeirError(error, 'LOG_CORRUPT')) return error
+    throw error
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { positiveMurmur2 } from '../../kernel/index.js'
-import type { Append, AppendRecord } from '../../log/index.js'
+import { type Append, type AppendRecord, recordBytes } from '../../log/index.js'
 import type { Row } from '../../operators/index.js'
 import type { EgressStamp, RecordEncoder, SinkNode } from '../../topology/index.js'
 import type { HopWriter } from './hops.js'
@@ -103,18 +103,28 @@ export function hashOutputs(
   return hash.digest('hex')
 }
 
-/** Dead letters go to one partition each, by their source partition, so that their order there is the source's. */
+/**
+ * Dead letters go to one partition each, by their source partition, so that their order there is the source's. One that the
+ * topic cannot take would hold its slot up for ever: it is told without what it held.
+ */
 export function deadLetterAppends(
   format: DeadLetterFormat,
   letters: readonly DeadLetter[],
-  partitions: number,
+  to: { readonly deadLetterPartitions: number; readonly deadLetterBytesMax: number },
 ): Append[] {
   const byPartition = new Map<number, AppendRecord[]>()
   for (const letter of letters) {
-    const partition = letter.source.partition % partitions
+    const partition = letter.source.partition % to.deadLetterPartitions
     const records = byPartition.get(partition) ?? []
-    records.push(format.encode(letter))
+    const whole = format.encode(letter)
+    records.push(recordBytes(whole) <= to.deadLetterBytesMax ? whole : format.encode(withoutBytes(letter)))
     byPartition.set(partition, records)
   }
   return [...byPartition].map(([partition, records]) => ({ topic: format.topic, partition, records }))
+}
+
+function withoutBytes(letter: DeadLetter): DeadLetter {
+  const bytes = (letter.key?.length ?? 0) + (letter.value?.length ?? 0)
+  const message = `${letter.message}; its ${bytes} bytes are more than the topic of dead letters takes`
+  return { ...letter, message, key: null, value: null, leftOut: true }
 }

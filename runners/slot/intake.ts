@@ -27,6 +27,8 @@ export interface DeadLetter {
   readonly value: Buffer | null
   /** Key and value lie at `source`, and have yet to be looked up (originals.ts). */
   readonly elsewhere?: true
+  /** The record is not null: key and value could not be had, or are too long for where dead letters go. */
+  readonly leftOut?: true
 }
 
 /** What one epoch reads. */
@@ -276,6 +278,18 @@ class EpochBuilder {
   #row(batch: RecordBatch, i: number, source: SourceNode, at: number, loggedAtMs: number): Row | undefined {
     const position: SourcePosition = { topic: batch.topic, partition: batch.partition, offset: at }
     const start = batch.valueStart[i]!
+    if (batch.unread !== undefined) {
+      const message = `nothing is known of the record: ${batch.unread}`
+      this.#deadLetters.push({
+        source: position,
+        code: 'RECORD_TOO_LARGE',
+        message,
+        key: null,
+        value: null,
+        leftOut: true,
+      })
+      return undefined
+    }
     if (start < 0) {
       this.#bury(batch, i, position, 'MALFORMED_RECORD', 'a null value')
       return undefined

@@ -24,7 +24,7 @@ export async function withOriginals(log: Log, letters: readonly DeadLetter[]): P
 async function withOriginal(log: Log, letter: DeadLetter): Promise<DeadLetter> {
   const { topic, partition, offset: at } = letter.source
   const { earliest } = await log.range({ topic, partition })
-  if (BigInt(at) < earliest) return { ...letter, message: `${letter.message}; the record itself is gone from the log` }
+  if (BigInt(at) < earliest) return leftOut(letter, 'is gone from the log')
   const reader = await log.reader([{ topic, partition, offset: offset(at) }])
   try {
     for (const batch of await pollExpected(reader, { recordsMax: 1, bytesMax: 1 << 20 })) {
@@ -33,8 +33,14 @@ async function withOriginal(log: Log, letter: DeadLetter): Promise<DeadLetter> {
   } finally {
     await reader.close()
   }
-  return { ...letter, message: `${letter.message}; the record itself could not be read again` }
+  return leftOut(letter, 'could not be read again')
 }
+
+const leftOut = (letter: DeadLetter, why: string): DeadLetter => ({
+  ...letter,
+  message: `${letter.message}; the record itself ${why}`,
+  leftOut: true,
+})
 
 function bytesOf({ bytes, keyStart, keyEnd, valueStart, valueEnd }: RecordBatch): Pick<DeadLetter, 'key' | 'value'> {
   const copy = (start: number, end: number): Buffer | null =>

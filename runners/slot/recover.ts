@@ -41,6 +41,7 @@ import {
   planOf,
 } from './journal.js'
 import { firstOfPlan, type Link, lastLink, linkAt, readChain } from './journal-reader.js'
+import { checkLastRead, checkRanges } from './last-read.js'
 import type { SlotLimits, SlotOptions } from './options.js'
 import type { Phases } from './phases.js'
 import { Pipeline } from './pipeline.js'
@@ -159,6 +160,7 @@ export async function openFolding(
   await restoreNearer(options, from)
   const start = await startOf(options, begin)
   await checkInputs(options, start.positions)
+  await checkLastRead(options, start.link.record)
   if (start.discardStore) await beginAnew(options, start)
   return await foldingAt(options, limits, phases, start)
 }
@@ -351,6 +353,7 @@ async function foldingAt(options: SlotOptions, limits: SlotLimits, phases: Phase
     ),
     hops: plan.hops.map(hop => new HopWriter(hop, options.slot)),
     deadLetterPartitions: await log.partitionCount(options.deadLetters.topic),
+    deadLetterBytesMax: (await log.recordBytesMax?.(options.deadLetters.topic)) ?? Number.POSITIVE_INFINITY,
     genesis: from.genesis,
     storeEpoch: from.storeEpoch,
     at,
@@ -442,15 +445,7 @@ async function replay(
     ]),
   )
   const input = await rereadEpoch(plan, readers, record.inputs, exclusions)
-  record.inputs.forEach((expected, i) => {
-    const read = input.ranges[i]
-    if (read === undefined || read.crc32 !== expected.crc32 || read.to !== expected.to) {
-      throw new WeirError(
-        'JOURNAL_CORRUPT',
-        `epoch ${record.epoch} read ${expected.topic}/${expected.partition} from ${expected.from} to ${expected.to}, and the log holds other records there now`,
-      )
-    }
-  })
+  checkRanges(record, record.inputs, input.ranges)
   if (isMark(record)) return 0
   const watermarks = advancedStages(plan, folding.watermarks, record.clocks)
   await folding.pipeline.run(input.rows, { watermarks, excluded: new Set(exclusions.keys()) }, 'suppressed')

@@ -28,6 +28,8 @@ export interface Folding {
   readonly writers: readonly SinkWriter[]
   readonly hops: readonly HopWriter[]
   readonly deadLetterPartitions: number
+  /** A longer dead letter leaves out key and value. */
+  readonly deadLetterBytesMax: number
   readonly genesis: GenesisRecord
   /** Epochs up to it are in the store already: they are passed, not folded. */
   readonly storeEpoch: number

@@ -391,7 +391,7 @@ export class Slot {
     const offsets = await running.committer.commit([
       ...running.writers.flatMap(writer => writer.appends()),
       ...running.hops.flatMap(writer => writer.appends()),
-      ...deadLetterAppends(this.#options.deadLetters, deadLetters, running.deadLetterPartitions),
+      ...deadLetterAppends(this.#options.deadLetters, deadLetters, running),
       { ...this.#journal, records: [{ key: null, value: encoded.bytes }] },
     ])
     this.#crashAt('committed')

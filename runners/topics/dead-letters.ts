@@ -5,9 +5,12 @@ const header = (name: string, value: string) => ({ name, value: Buffer.from(valu
 
 export const deadLettersTopic = 'transactions.dead-letter'
 
+/** Says that key and value are null because they could not be had, or are longer than the topic takes. */
+export const leftOutHeader = 'weir.left-out'
+
 export const topicDeadLetters: DeadLetterFormat = {
   topic: deadLettersTopic,
-  encode: ({ source, code, message, key, value }) => ({
+  encode: ({ source, code, message, key, value, leftOut }) => ({
     key,
     value,
     headers: [
@@ -16,6 +19,7 @@ export const topicDeadLetters: DeadLetterFormat = {
       header('weir.source.topic', source.topic),
       header('weir.source.partition', String(source.partition)),
       header('weir.source.offset', String(source.offset)),
+      ...(leftOut ? [header(leftOutHeader, 'true')] : []),
     ],
   }),
 }

@@ -119,7 +119,7 @@ export class DecisionView {
         bytesMax: 16 << 20,
         waitMsMax: 0 as DurationMs,
       })
-      await this.#index.fold(batches, this.#reader.positions())
+      await this.#index.fold(batches, this.#reader.positions(), refuse)
     } catch (error) {
       for (const position of before) this.#reader.seek(position)
       throw error
@@ -140,4 +140,9 @@ export class DecisionView {
       await reader.close()
     }
   }
+}
+
+/** Nobody else writes the embedded log. */
+function refuse(error: WeirError): never {
+  throw error
 }

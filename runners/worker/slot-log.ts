@@ -38,6 +38,10 @@ export class SlotLog implements Log {
     return this.#log.partitionCount(topic)
   }
 
+  recordBytesMax(topic: string): Promise<number> {
+    return this.#log.recordBytesMax(topic)
+  }
+
   range(at: TopicPartition): Promise<LogRange> {
     return this.#log.range(at)
   }

@@ -160,6 +160,37 @@ describe('the states of a worker', { skip }, () => {
     await admin.disconnect()
   })
 
+  it('stops where a topic was deleted and made again while it was away', async () => {
+    const deployment = await deploy('again')
+    const send = async (name: string): Promise<void> => {
+      for (let i = 0; i < 5; i++)
+        await deployment.send('transactions', 0, 'c', JSON.stringify(transaction(name + i, 'c')))
+    }
+    const first = await deployment.worker()
+    await send('first')
+    await deployment.readAtLeast('decisions', 5)
+    assert.equal(await first.stop(), 0)
+    const admin = new Kafka({ brokers: [...kafka.direct], logLevel: logLevel.NOTHING }).admin()
+    await admin.connect()
+    const topic = `${deployment.prefix}transactions`
+    await admin.deleteTopics({ topics: [topic] })
+    await admin.createTopics({ topics: [{ topic, numPartitions: 2 }] })
+    await admin.disconnect()
+    for (const name of ['other', 'more']) await send(name)
+    const again = await deployment.launch({}, 'data-0')
+    assert.equal(await endOf(again), 1)
+    assert.match(lastLine(again), /^JOURNAL_CORRUPT: .*transactions\/0.*the log holds other records there now/)
+  })
+
+  it('stops where somebody else has written between slots, and names the place', async () => {
+    const deployment = await Deployment.create({ brokers: kafka.brokers, admin: kafka.direct, name: 'hop' }, 2, 2)
+    made.push(deployment)
+    const running = await deployment.worker()
+    await deployment.send('weir.fraud.terminal.repartition', 0, null, 'no row')
+    assert.equal(await endOf(running), 1)
+    assert.match(lastLine(running), /^HOP_CORRUPT: weir\.fraud\.terminal\.repartition\/0\/0: /)
+  })
+
   it('names the partition in which a transaction of somebody hangs, and goes on when it ends', async () => {
     const deployment = await deploy('hanging')
     const worker = await deployment.worker()

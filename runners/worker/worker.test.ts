@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { CompressionTypes, Kafka, logLevel } from 'kafkajs'
 import { KafkaLog } from '../../log/kafka/index.js'
 import { type KafkaForTests, kafkaMissing, startKafka } from '../../testing/services/index.js'
 import { freePort, startWorker, type WeirProcess } from '../../testing/weir-process/index.js'
@@ -159,6 +160,49 @@ describe('weir worker', { skip }, () => {
         buried.some(line => line.endsWith('\tc-3\tnull')),
         'null stays null',
       )
+    } finally {
+      assert.equal(await worker.stop(), 0, worker.stderr())
+    }
+  })
+
+  it('goes on past records that no dead letter can hold, and says where they are', async () => {
+    const deployment = new Deployment(kafka, folder, 'long')
+    await deployment.createTopics()
+    const log = await deployment.log
+    const at = { topic: 'transactions', partition: 0 }
+    // As long as the topic takes: with the headers of a dead letter it is too long for another.
+    const longest = Buffer.alloc((await log.recordBytesMax('transactions')) - 2, 'x')
+    await log.append([{ ...at, records: [{ key: Buffer.from('c'), value: longest }] }])
+    const producer = new Kafka({ brokers: [...kafka.brokers], logLevel: logLevel.NOTHING }).producer()
+    await producer.connect()
+    const small = JSON.stringify(transaction('in a bomb', 'c'))
+    for (const huge of [2 << 20, 65 << 20].map(bytes => Buffer.alloc(bytes, 'x'))) {
+      const messages = [huge, small].map(value => ({ key: 'c', value, partition: 0 }))
+      await producer.send({
+        topic: `${deployment.prefix}transactions`,
+        compression: CompressionTypes.GZIP,
+        messages,
+      })
+    }
+    await producer.disconnect()
+    const last = Buffer.from(JSON.stringify(transaction('behind', 'c')))
+    await log.append([{ ...at, records: [{ key: Buffer.from('c'), value: last }] }])
+    await log.close()
+    const worker = await deployment.worker()
+    try {
+      await settled(worker)
+      const decided = await deployment.consume('decisions', 2)
+      assert.deepEqual(
+        decided.map(line => /"transaction_id":"(.*?)"/.exec(line)?.[1]),
+        ['in a bomb', 'behind'],
+      )
+      const buried = await deployment.consume('transactions.dead-letter', 4)
+      const why = ['more than the topic of dead letters takes', 'more than the topic', '67108864', '67108864']
+      for (const [i, offset] of [0, 1, 3, 4].entries()) {
+        const line = buried.find(each => each.includes(`weir.source.offset:${offset},`)) ?? ''
+        assert.match(line, /weir\.error\.code:RECORD_TOO_LARGE,.*weir\.left-out:true.*\tnull\tnull$/, buried.join('\n'))
+        assert.ok(line.includes(why[i]!), line)
+      }
     } finally {
       assert.equal(await worker.stop(), 0, worker.stderr())
     }

@@ -6,11 +6,14 @@ import zlib from 'node:zlib'
 import { messageOf, WeirError } from '../../../kernel/index.js'
 import { lz4 } from './lz4.js'
 import { snappy } from './snappy.js'
+import { TooLong } from './too-long.js'
 import { zstd } from './zstd.js'
+
+export { TooLong } from './too-long.js'
 
 /**
  * @param codec as in a batch's attributes: 1 gzip, 2 snappy, 3 lz4, 4 zstd
- * @throws RangeError when the bytes are damaged or become more than `bytesMax`; WeirError KAFKA_UNSUPPORTED
+ * @throws TooLong when the bytes become more than `bytesMax`, RangeError when they are damaged; WeirError KAFKA_UNSUPPORTED
  */
 export function decompress(codec: number, bytes: Buffer, bytesMax: number): Buffer {
   switch (codec) {
@@ -37,6 +40,7 @@ function native(run: () => Buffer): Buffer {
   try {
     return run()
   } catch (error) {
-    throw new RangeError(messageOf(error))
+    const tooLong = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
+    throw new (tooLong ? TooLong : RangeError)(messageOf(error))
   }
 }

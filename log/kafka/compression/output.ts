@@ -1,4 +1,6 @@
 /** What a decompressor writes: a buffer that grows up to a bound. */
+import { TooLong } from './too-long.js'
+
 export class Output {
   readonly #codec: string
   readonly #bytesMax: number
@@ -45,7 +47,7 @@ export class Output {
   #reserve(extra: number): void {
     const needed = this.#end + extra
     if (needed <= this.#bytes.length) return
-    if (needed > this.#bytesMax) throw new RangeError(`${this.#codec}: more than ${this.#bytesMax} bytes`)
+    if (needed > this.#bytesMax) throw new TooLong(`${this.#codec}: more than ${this.#bytesMax} bytes`)
     const grown = Buffer.allocUnsafe(Math.min(this.#bytesMax, Math.max(needed, 2 * this.#bytes.length)))
     this.#bytes.copy(grown, 0, 0, this.#end)
     this.#bytes = grown

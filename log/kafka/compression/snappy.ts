@@ -1,5 +1,6 @@
 /** Snappy, raw or in the framing of the Java library that Kafka's clients use. Format: google/snappy format_description.txt. */
 import { Output } from './output.js'
+import { TooLong } from './too-long.js'
 
 const javaMagic = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00])
 const javaHeaderBytes = 16
@@ -30,7 +31,7 @@ function block(bytes: Buffer, bytesMax: number): Buffer {
     if (byte < 128) break
     if (shift > 28) throw new RangeError('snappy: the length is not one')
   }
-  if (length > bytesMax) throw new RangeError(`snappy: ${length} bytes, more than ${bytesMax}`)
+  if (length > bytesMax) throw new TooLong(`snappy: ${length} bytes, more than ${bytesMax}`)
   const output = new Output('snappy', length, Math.max(length, 1))
   while (at < bytes.length) {
     const tag = bytes[at++]!

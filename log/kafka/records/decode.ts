@@ -6,14 +6,19 @@
  * 2. What is left out, records of aborted transactions and control batches, is left out whole (I1).
  * 3. Adjacent uncompressed batches make one run: producers that send a record at a time cost no batch a record.
  * 4. A batch that is cut off at the end is not there.
+ * 5. A batch that decompresses to more than the bound is not held, and its records are not passed over either (I6, I7): they
+ *    are there, and `unread`.
  *
  * Measured on one shared core, records of 400 bytes: see docs/kafka.md.
  */
 import { WeirError } from '../../../kernel/index.js'
-import { decompress } from '../compression/index.js'
+import { decompress, TooLong } from '../compression/index.js'
 import { int64At } from '../wire.js'
 import type { AbortFilter } from './abort-filter.js'
 import { attribute, batchHeaderBytes, field, lengthOverhead, magicSupported } from './format.js'
+
+/** Of a batch of which nothing but its number of records is known. */
+const unreadRecordsMax = 1 << 24
 
 /** Records of one partition; the columns may be longer than `count`. Offsets are numbers. */
 export interface Run {
@@ -32,6 +37,8 @@ export interface Run {
   readonly timestampMs: Float64Array
   /** Position after the run, past gaps that are known. */
   next: number
+  /** Why keys, values and headers were not read: none of the records shows any. */
+  readonly unread?: string
 }
 
 export interface Decoded {
@@ -123,11 +130,42 @@ function decodeCompressed(bytes: Buffer, batch: Batch, from: number, options: De
   try {
     plain = decompress(codec, bytes.subarray(batch.start, batch.end), options.decompressedBytesMax)
   } catch (error) {
+    if (error instanceof TooLong) return unreadRun(bytes, batch, from, options)
     if (!(error instanceof RangeError)) throw error
     throw corrupt(options.where, batch.baseOffset, error.message)
   }
   const header = bytes.subarray(batch.start - batchHeaderBytes, batch.start)
   return decodeRun(plain, [{ ...batch, start: 0, end: plain.length }], from, options.where, header)
+}
+
+/** The records of a batch without what they hold: a compacted one does not say which they are. */
+function unreadRun(bytes: Buffer, batch: Batch, from: number, { where, decompressedBytesMax }: DecodeOptions): Run {
+  const { baseOffset, count, attributes } = batch
+  const headAt = batch.start - batchHeaderBytes
+  const last = bytes.readInt32BE(headAt + field.lastOffsetDelta)
+  if (count !== last + 1 || count > unreadRecordsMax) {
+    throw corrupt(where, baseOffset, `its ${count} records are more than ${decompressedBytesMax} bytes`)
+  }
+  const base = Math.max(from, baseOffset)
+  const left = baseOffset + count - base
+  const none = new Int32Array(left).fill(-1)
+  const stampedByLog = (attributes & attribute.logAppendTime) !== 0
+  const stamp = Number(bytes.readBigInt64BE(headAt + (stampedByLog ? field.maxTimestamp : field.baseTimestamp)))
+  return {
+    bytes: Buffer.alloc(0),
+    baseOffset: base,
+    count: left,
+    offsetDelta: Int32Array.from({ length: left }, (_, i) => i),
+    keyStart: none,
+    keyEnd: none,
+    valueStart: none,
+    valueEnd: none,
+    headersStart: none,
+    hasHeaders: false,
+    timestampMs: new Float64Array(left).fill(stamp),
+    next: base + left,
+    unread: `it came in a batch that decompresses to more than ${decompressedBytesMax} bytes`,
+  }
 }
 
 const corrupt = (where: string, at: number | bigint, what: string): WeirError =>

@@ -8,7 +8,7 @@
  * Nothing is allocated for a record of an EncodedRecords run. Measured: see docs/kafka.md.
  */
 import { assert, WeirError } from '../../../kernel/index.js'
-import type { AppendRecord, EncodedRecords, Header } from '../../port.js'
+import { type AppendRecord, type EncodedRecords, type Header, recordBytes } from '../../port.js'
 import { attribute, batchHeaderBytes, field, lengthOverhead, magicSupported } from './format.js'
 
 export type Records = readonly AppendRecord[] | EncodedRecords
@@ -18,7 +18,6 @@ export const countOf = (records: Records): number => (isEncoded(records) ? recor
 
 /** Lengths, deltas and attributes of a record take at most this. */
 const recordOverheadMax = 32
-const headerOverheadMax = 10
 const initialBytes = 64 * 1024
 
 export interface BatchProducer {
@@ -37,14 +36,17 @@ export const plainProducer: BatchProducer = {
   transactional: false,
 }
 
+/** What a record may take in a batch of so many bytes. */
+export const recordRoom = (bytesMax: number): number => bytesMax - batchHeaderBytes - recordOverheadMax
+
 /**
  * Refuses records that no batch can hold, before anything is sent.
  * @throws WeirError MESSAGE_TOO_LARGE
  */
 export function checkSizes(topic: string, records: Records, bytesMax: number): void {
-  const room = bytesMax - batchHeaderBytes - recordOverheadMax
+  const room = recordRoom(bytesMax)
   for (let i = 0; i < countOf(records); i++) {
-    const size = isEncoded(records) ? encodedSize(records, i) : sizeOf(records[i]!)
+    const size = isEncoded(records) ? encodedSize(records, i) : recordBytes(records[i]!)
     if (size <= room) continue
     throw new WeirError('MESSAGE_TOO_LARGE', `a record of ${size} bytes for ${topic}, which takes ${room}`)
   }
@@ -53,12 +55,6 @@ export function checkSizes(topic: string, records: Records, bytesMax: number): v
 /** At most: three bytes for each UTF-16 unit of the key. */
 const encodedSize = ({ keys, valueStart, valueEnd }: EncodedRecords, i: number): number =>
   3 * keys[i]!.length + valueEnd[i]! - valueStart[i]!
-
-export function sizeOf({ key, value, headers = [] }: AppendRecord): number {
-  let size = (key?.length ?? 0) + (value?.length ?? 0)
-  for (const { name, value } of headers) size += 3 * name.length + value.length + headerOverheadMax
-  return size
-}
 
 export class BatchEncoder {
   #bytes = Buffer.allocUnsafeSlow(initialBytes)
@@ -122,7 +118,7 @@ export class BatchEncoder {
     for (let i = from; i < records.length; i++) {
       const record = records[i]!
       const { key, value, headers = [] } = record
-      if (!this.#fits(sizeOf(record))) return i
+      if (!this.#fits(recordBytes(record))) return i
       const headerBytes = headersLength(headers)
       this.#head(key?.length ?? -1, value?.length ?? -1, headerBytes)
       if (key !== null) this.#blob(key)

@@ -95,6 +95,35 @@ describe('record batches', () => {
     )
   })
 
+  it('that become more than the bound are not held, and each of their records is told of', () => {
+    const three = ['one', 'two', 'x'.repeat(3_000)].map(text)
+    const body = (plain: Buffer) => gzipSync(plain)
+    const bomb = batch(three, { at: 10, attributes: 1, body })
+    const decodeIn = (from: number, decompressedBytesMax: number, bytes = bomb): Decoded =>
+      decodeRecords(bytes, from, { where: 't/0', filter: new AbortFilter([]), checksum, decompressedBytesMax })
+    assert.equal(decodeIn(10, 4_000).runs[0]!.unread, undefined)
+    const { runs, next } = decodeIn(11, 2_000)
+    assert.deepEqual([runs.length, next, runs[0]!.next], [1, 13, 13])
+    assert.match(runs[0]!.unread!, /more than 2000 bytes/)
+    assert.deepEqual(
+      [...recordsOf({ runs, next, lastEpoch: 0 })],
+      [11, 12].map(offset => ({ offset, key: null, value: null, headers: [], timestampMs: 1_700_000_000_000 })),
+    )
+    // Which records a compacted batch has left is not known.
+    const compacted = Buffer.from(bomb)
+    compacted.writeInt32BE(7, field.lastOffsetDelta)
+    assert.throws(
+      () => decodeIn(10, 2_000, sealed(compacted)),
+      error => isWeirError(error, 'LOG_CORRUPT'),
+    )
+    // Damage is no length.
+    const damaged = batch(three, { attributes: 1, body: plain => gzipSync(plain).fill(0x55, 12) })
+    assert.throws(
+      () => decodeIn(0, 2_000, damaged),
+      error => isWeirError(error, 'LOG_CORRUPT'),
+    )
+  })
+
   it('hold encoded records too, with keys beyond ASCII', () => {
     const values = Buffer.from('one\ntwo\n\n')
     const run: EncodedRecords = {
