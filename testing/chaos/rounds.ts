@@ -298,7 +298,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
     await settled(run)
     // Heartbeats would keep the console consumer waiting for more.
     await Promise.all(members.map(member => member.process?.kill()))
-    return { verdict: verify(await dump(kafka, folder)), sent: load.sent, ended: run.ended }
+    const { deadLetters, ...dumps } = await dump(kafka, folder)
+    const verdict = verify(dumps)
+    const found = verdict.transactions + verdict.repeats
+    // A dump that ends early, or misses a partition, would have nothing lost in it.
+    if (found < load.sent) throw new Error(`${found} of the ${load.sent} transactions that were sent are in the dump`)
+    if (deadLetters.length > 0) throw new Error(`${deadLetters.length} dead letters, though all that was sent is valid`)
+    return { verdict, sent: load.sent, ended: run.ended }
   } finally {
     await Promise.all(members.map(member => member.process?.kill()))
     await kafka.stop()
@@ -344,5 +350,6 @@ async function dump(kafka: KafkaForTests, folder: string) {
     labels: await topic('labels'),
     decisions: await topic('decisions'),
     journal: await topic('weir.fraud.epochs'),
+    deadLetters: await topic('transactions.dead-letter'),
   }
 }
