@@ -315,7 +315,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
 /** Until every slot of the plan, wherever it runs, has nothing left to read. One that nobody runs yet has said nothing. */
 async function settled(run: Run): Promise<void> {
   let progressAt = performance.now()
-  let left = Number.POSITIVE_INFINITY
+  let left = -1
   for (let quiet = 0; quiet < 5; ) {
     await run.revive()
     const states = await Promise.all(run.members.map(readiness))
@@ -324,7 +324,7 @@ async function settled(run: Run): Promise<void> {
     const all = idle.length === running.length && new Set(idle.map(({ slot }) => slot)).size === run.slots
     quiet = all ? quiet + 1 : 0
     const behind = running.flatMap(({ inputs }) => inputs).reduce((sum, input) => sum + input.behind, 0)
-    if (running.length > 0 && behind < left) [left, progressAt] = [behind, performance.now()]
+    if (behind !== left) [left, progressAt] = [behind, performance.now()]
     if (performance.now() - progressAt > settleMsMax)
       throw new Error(`nothing gets on for ${settleMsMax / 1_000} s: ${JSON.stringify(states)}`)
     await wait(300)
