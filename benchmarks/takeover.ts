@@ -62,7 +62,8 @@ function told({ process: worker }: Member, sinceMs: number): readonly string[] {
 const folder = mkdtempSync(join(tmpdir(), 'weir-takeover-'))
 const kafka = await startKafka()
 const log = await KafkaLog.open({ brokers: kafka.brokers })
-for (const { name, partitions, config } of topicSpecs({ app: 'fraud', partitions: 4, slots: 1 })) {
+const partitionCount = 4
+for (const { name, partitions, config } of topicSpecs({ app: 'fraud', partitions: partitionCount, slots: 1 })) {
   await log.createTopic(name, partitions, { config })
 }
 const start = (dataDir: string, port: number): Promise<WeirProcess> =>
@@ -86,6 +87,7 @@ const load = new Load({
   perSecond: Number(values.rate),
   customers: 2_000,
   terminals: 400,
+  partitions: partitionCount,
   seed: 1,
   startMs: Date.now() - 40 * dayMs,
   eventMsPerSecond: (30 * dayMs) / 1_200,

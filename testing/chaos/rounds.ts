@@ -275,6 +275,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
       perSecond: options.perSecond,
       customers: 2_000,
       terminals: 400,
+      partitions,
       seed: options.seed,
       // The whole of it lies in the past, and within what the longest windows with their delay cover.
       startMs: Date.now() - 40 * dayMs,
