@@ -80,6 +80,22 @@ test('lists and inspects', async () => {
   assert.equal((await weir('list', '--store', store, '--app', 'other')).out, '')
 })
 
+test('names what is no manifest, and passes it over', async () => {
+  const stray = join(store, 'fraud/2/manifests/README')
+  await writeFile(stray, 'whose checkpoints these are')
+  const { out } = await weir('list', '--store', store)
+  assert.match(
+    out,
+    /epoch 2 .*\n.*epoch 1 .*\nslot 2 {2}fraud\/2\/manifests\/README is no manifest's name: passed over\n$/,
+  )
+  assert.deepEqual(jsonLines((await weir('list', '--store', store, '--json')).out).at(-1), {
+    slot: 2,
+    passed_over: 'fraud/2/manifests/README',
+  })
+  assert.equal((await weir('verify', '--store', store)).code, 0)
+  await rm(stray)
+})
+
 test('restores into a directory that holds nothing', async () => {
   const to = join(root, 'restored')
   await weir('restore', '--store', store, '--slot', '2', '--epoch', '1', '--to', to)

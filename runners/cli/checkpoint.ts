@@ -114,6 +114,7 @@ export const checkpointVerb: Verb = {
       const { count, damaged } = await run(action, found, to, print, async how =>
         all ? await listOrVerify(store, app, undefined, how, print) : { count: 0, damaged: 0 },
       )
+      if (action === 'list') await listStrays(store, app, values, print)
       if (action === 'verify' && count === 0)
         throw new WeirError('CHECKPOINT_CORRUPT', `${app} has nothing to verify there`)
       return damaged === 0 ? 0 : 1
@@ -197,14 +198,29 @@ async function encryptAnew(place: CheckpointPlace, print: Print): Promise<number
   }
 }
 
+/** Of the slot that was asked for, or of all. */
+async function cataloguesOf(
+  store: CheckpointStore,
+  app: string,
+  values: Values,
+): Promise<readonly { readonly slot: number; readonly catalogue: Catalogue }[]> {
+  const asked = numberIn(values, 'slot')
+  const slots = (await slotsIn(store, app)).filter(slot => asked === undefined || slot === asked)
+  return slots.map(slot => ({ slot, catalogue: new Catalogue(store, app, slot) }))
+}
+
+async function listStrays(store: CheckpointStore, app: string, values: Values, print: Print): Promise<void> {
+  for (const { slot, catalogue } of await cataloguesOf(store, app, values)) {
+    for (const name of await catalogue.strays())
+      print({ slot, passed_over: name }, `slot ${slot}  ${name} is no manifest's name: passed over`)
+  }
+}
+
 /** Newest first, slot by slot. */
 async function find(store: CheckpointStore, app: string, values: Values): Promise<Found[]> {
-  const slot = numberIn(values, 'slot')
   const epoch = numberIn(values, 'epoch')
   const found: Found[] = []
-  for (const each of await slotsIn(store, app)) {
-    if (slot !== undefined && slot !== each) continue
-    const catalogue = new Catalogue(store, app, each)
+  for (const { slot: each, catalogue } of await cataloguesOf(store, app, values)) {
     for await (const stored of catalogue.newestFirst()) {
       if (epoch === undefined || epoch === epochOfName(stored.name)) found.push({ catalogue, slot: each, stored })
     }

@@ -4,6 +4,7 @@ import { bucketCount } from './buckets.js'
 import {
   epochOfName,
   folderOf,
+  isName,
   liveSegments,
   type Manifest,
   manifestsOf,
@@ -43,9 +44,16 @@ export class Catalogue {
     }
   }
 
+  /** Names of what lies among the manifests and is none by its name: nobody reads or removes it. @throws WeirError CHECKPOINT_STORE_FAILED */
+  async strays(): Promise<readonly string[]> {
+    const strays: string[] = []
+    for await (const { name } of this.store.list(manifestsOf(this.folder))) if (!isName(name)) strays.push(name)
+    return strays
+  }
+
   async #names(): Promise<string[]> {
     const names: string[] = []
-    for await (const { name } of this.store.list(manifestsOf(this.folder))) names.push(name)
+    for await (const { name } of this.store.list(manifestsOf(this.folder))) if (isName(name)) names.push(name)
     for (const known of this.#read.keys()) if (!names.includes(known)) this.#read.delete(known)
     return names
   }

@@ -373,6 +373,24 @@ describe('a checkpointer', () => {
     assert.equal(left.length, named.size + 2)
   })
 
+  it('keeps and removes the same beside what is no manifest', async () => {
+    const b = await first({ deltaBytesMin: 0 })
+    const strays = ['README', `${'1'.padStart(16, '0')}-of-yesterday`].map(name => manifestsOf('app/0') + name)
+    for (const name of strays) b.objects.objects.set(name, Buffer.from('not ours'))
+    for (let i = 0; i < 4; i++) {
+      await b.checkpoint()
+      await b.write(many(500, `${i} `))
+    }
+    assert.deepEqual(
+      b.events.map(({ kind }) => kind).filter(kind => kind === 'checkpoint-unusable'),
+      [],
+    )
+    const named = new Set((await b.manifests()).flatMap(({ segments }) => segments.map(({ name }) => name)))
+    assert.deepEqual([...(await b.catalogue.segments()).keys()].sort(), [...named].sort())
+    assert.equal((await b.manifests()).length, 2)
+    assert.deepEqual(await b.catalogue.strays(), strays.toSorted())
+  })
+
   it('leaves as many where an owner of before publishes and removes in the middle of it', async () => {
     const b = await first({ deltaBytesMin: 0 })
     await b.checkpoint()
