@@ -85,6 +85,17 @@ export class Catalogue {
   }
 
   /**
+   * Removes the segments of an attempt at a checkpoint that published nothing, unless there is a checkpoint of its epoch or a later
+   * one, which may name them. An owner of before that does this beside another at the same epoch may take a segment from it: that
+   * one's checkpoint counts for nothing then, as where retention takes it from an owner that was fenced.
+   */
+  async takeBack(epoch: number, names: readonly string[]): Promise<void> {
+    const newest = (await this.#names()).at(-1)
+    if (newest !== undefined && epochOfName(newest) >= epoch) return
+    await this.store.delete(names.map(name => segmentsOf(this.folder) + name))
+  }
+
+  /**
    * Removes manifests that nobody keeps, and after them the segments that no manifest names any more. A crash on the way leaves
    * segments too many, never one too few. Segments of the oldest kept checkpoint's epoch or a later one are left alone: another owner
    * may be writing a checkpoint, whose manifest comes last, and may count it among its newest. While a manifest that cannot be read
