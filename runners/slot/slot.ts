@@ -294,7 +294,7 @@ export class Slot {
           throw new WeirError('EPOCH_FAILED', `epoch ${running.epoch + 1}: ${error.message}`, { cause: error })
         }
         this.#options.onEvent?.({ kind: 'excluded', position: key, step: error.step, message: error.message })
-        await this.#recover(error.message)
+        await this.#recover(`step '${error.step}' threw on ${key}, which is left out`)
         const again = defined(this.#running, 'running slot')
         if (again.hash !== running.hash) return false
         for (const [key, { at, waited }] of exclusions) if (!waited && !lies(at, ranges)) exclusions.delete(key)
