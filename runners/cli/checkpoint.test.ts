@@ -166,7 +166,17 @@ test('encrypts what is there, and then reads it with the key alone', async () =>
   await assert.rejects(weir('list', '--store', sealed), { code: 'CHECKPOINT_KEY', message: /; there is none; / })
   const both = join(root, 'both.key')
   await writeFile(both, `${await readFile(other, 'utf8')}\n${await readFile(one, 'utf8')}\n`, { mode: 0o600 })
-  assert.match((await weir('reencrypt', '--store', sealed, '--key-file', both)).out, objects)
+  const folder = join(sealed, 'fraud/2/segments')
+  const [segment] = await readdir(folder)
+  const whole = await readFile(join(folder, segment!))
+  await writeFile(join(folder, segment!), whole.subarray(0, -1))
+  const damaged = await weir('reencrypt', '--store', sealed, '--key-file', both)
+  assert.equal(damaged.code, 1)
+  const named = `^fraud/2/segments/${segment}  CHECKPOINT_CORRUPT: .*\n\\d+ objects, \\d+ of them encrypted anew; 1 could not `
+  assert.match(damaged.out, new RegExp(named))
+  await writeFile(join(folder, segment!), whole)
+  const rest = await weir('reencrypt', '--store', sealed, '--key-file', both)
+  assert.deepEqual([rest.code, /, 1 of them encrypted anew\n$/.test(rest.out)], [0, true])
   assert.equal((await weir('list', '--store', sealed, '--key-file', other)).out, plain)
 })
 
