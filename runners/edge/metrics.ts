@@ -1,5 +1,5 @@
 /** What only an edge over Kafka has to tell, beside the metrics of HTTP. */
-import { Gauge, type Registry } from 'prom-client'
+import { Counter, Gauge, type Registry } from 'prom-client'
 import type { KafkaEdgeFacts } from './engine.js'
 
 export function registerEdgeMetrics(edge: { readonly facts: KafkaEdgeFacts }, registry: Registry): void {
@@ -15,9 +15,13 @@ export function registerEdgeMetrics(edge: { readonly facts: KafkaEdgeFacts }, re
   }
   gauge('weir_edge_kafka_answers', '1 while Kafka answers', () => (edge.facts.kafkaAnswers ? 1 : 0))
   gauge('weir_edge_view_behind_records', 'Decisions that the view has not folded yet', () => edge.facts.viewBehind)
-  gauge(
-    'weir_edge_replies_unclaimed',
-    'Replies since the start for which nobody waited: late ones, and those to other edges',
-    () => edge.facts.unclaimedReplies,
-  )
+  new Counter({
+    name: 'weir_edge_replies_unclaimed_total',
+    help: 'Replies since the start for which nobody waited: late ones, and those to other edges',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(edge.facts.unclaimedReplies)
+    },
+  })
 }
