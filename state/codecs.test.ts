@@ -70,9 +70,9 @@ describe('a codec refuses', () => {
   it('what is of another type or cannot be told from another value', () => {
     refused(stringCodec, 1, null, undefined, 'a\ud800')
     refused(f64Codec, '1', null, 1n)
-    refused(intCodec, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 52, -(2 ** 52) - 1, '1', 1n, undefined)
+    refused(intCodec, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 52, -(2 ** 52) - 1, -0, '1', 1n, undefined)
     refused(booleanCodec, 0, 'true', undefined)
-    refused(bytesCodec, [1], 'x')
+    refused(bytesCodec, [1], 'x', Buffer.of(1), new Uint8ClampedArray(1))
     refused(listOf(intCodec), [1, 0.5], 1, 'ab', null, new Array(2))
     refused(optional(intCodec), undefined, 0.5)
     refused(person, null, 1, { name: 'a', age: null, scores: ['1'], ok: true, raw: new Uint8Array() }, { name: 'a' })

@@ -24,11 +24,11 @@ export const f64Codec: StateCodec<number> = {
   decode: from => from.f64(),
 }
 
-/** Whole numbers from -(2^52) to 2^52 - 1; small ones take one byte. -0 is read back as 0, which only a division tells apart. */
+/** Whole numbers from -(2^52) to 2^52 - 1; small ones take one byte. Not -0, which would be read back as 0: add 0 to what was rounded. */
 export const intCodec: StateCodec<number> = {
   name: 'int',
   version: 1,
-  accepts: value => Number.isInteger(value) && value >= -(2 ** 52) && value < 2 ** 52,
+  accepts: value => Number.isInteger(value) && value >= -(2 ** 52) && value < 2 ** 52 && !Object.is(value, -0),
   encode: (value, into) => into.zigzag(value),
   decode: from => from.zigzag(),
 }
@@ -41,10 +41,11 @@ export const booleanCodec: StateCodec<boolean> = {
   decode: from => from.u8() === 1,
 }
 
+/** Not a Buffer or another class of its own, which would be read back as a plain array: `Uint8Array.from(buffer)`. */
 export const bytesCodec: StateCodec<Uint8Array> = {
   name: 'bytes',
   version: 1,
-  accepts: value => value instanceof Uint8Array,
+  accepts: value => value instanceof Uint8Array && Object.getPrototypeOf(value) === Uint8Array.prototype,
   encode: (value, into) => into.blob(value),
   // a copy: the reader's buffer may be a whole block
   decode: from => Uint8Array.from(from.blob()),

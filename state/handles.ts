@@ -29,8 +29,11 @@ export interface StateCodec<V> {
 /** @throws TypeError for a value that the codec does not take */
 export function checkAccepted<V>(state: string, codec: StateCodec<V>, value: V): void {
   if (codec.accepts === undefined || codec.accepts(value)) return
-  throw new TypeError(`state '${state}': ${codec.name} does not take ${typeof value} ${String(value).slice(0, 40)}`)
+  throw new TypeError(`state '${state}': ${codec.name} does not take ${kindOf(value)} ${textOf(value)}`)
 }
+
+const kindOf = (value: unknown): string => (value instanceof Uint8Array ? value.constructor.name : typeof value)
+const textOf = (value: unknown): string => (Object.is(value, -0) ? '-0' : String(value).slice(0, 40))
 
 export interface ValueState<V> {
   get(): V | undefined

@@ -104,7 +104,7 @@ describe('StateStore.inspect', () => {
     value.set('DE89370400440532013000')
     map.set('t-9', 3)
     other.enter('customer-1')
-    bytes.set(Buffer.from('secret'))
+    bytes.set(Uint8Array.from(Buffer.from('secret')))
     const text = JSON.stringify([
       await store.inspect('step', 'customer-1', hidden),
       await store.inspect('other', 'customer-1', hidden),

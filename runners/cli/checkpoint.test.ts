@@ -80,6 +80,22 @@ test('lists and inspects', async () => {
   assert.equal((await weir('list', '--store', store, '--app', 'other')).out, '')
 })
 
+test('names what is no manifest, and passes it over', async () => {
+  const stray = join(store, 'fraud/2/manifests/README')
+  await writeFile(stray, 'whose checkpoints these are')
+  const { out } = await weir('list', '--store', store)
+  assert.match(
+    out,
+    /epoch 2 .*\n.*epoch 1 .*\nslot 2 {2}fraud\/2\/manifests\/README is no manifest's name: passed over\n$/,
+  )
+  assert.deepEqual(jsonLines((await weir('list', '--store', store, '--json')).out).at(-1), {
+    slot: 2,
+    passed_over: 'fraud/2/manifests/README',
+  })
+  assert.equal((await weir('verify', '--store', store)).code, 0)
+  await rm(stray)
+})
+
 test('restores into a directory that holds nothing', async () => {
   const to = join(root, 'restored')
   await weir('restore', '--store', store, '--slot', '2', '--epoch', '1', '--to', to)
@@ -150,7 +166,17 @@ test('encrypts what is there, and then reads it with the key alone', async () =>
   await assert.rejects(weir('list', '--store', sealed), { code: 'CHECKPOINT_KEY', message: /; there is none; / })
   const both = join(root, 'both.key')
   await writeFile(both, `${await readFile(other, 'utf8')}\n${await readFile(one, 'utf8')}\n`, { mode: 0o600 })
-  assert.match((await weir('reencrypt', '--store', sealed, '--key-file', both)).out, objects)
+  const folder = join(sealed, 'fraud/2/segments')
+  const [segment] = await readdir(folder)
+  const whole = await readFile(join(folder, segment!))
+  await writeFile(join(folder, segment!), whole.subarray(0, -1))
+  const damaged = await weir('reencrypt', '--store', sealed, '--key-file', both)
+  assert.equal(damaged.code, 1)
+  const named = `^fraud/2/segments/${segment}  CHECKPOINT_CORRUPT: .*\n\\d+ objects, \\d+ of them encrypted anew; 1 could not `
+  assert.match(damaged.out, new RegExp(named))
+  await writeFile(join(folder, segment!), whole)
+  const rest = await weir('reencrypt', '--store', sealed, '--key-file', both)
+  assert.deepEqual([rest.code, /, 1 of them encrypted anew\n$/.test(rest.out)], [0, true])
   assert.equal((await weir('list', '--store', sealed, '--key-file', other)).out, plain)
 })
 

@@ -39,7 +39,8 @@ Looks at the checkpoints that workers have made, and at savepoints; none of it d
   verify     reads all bytes of all of them (or of one); exit code 1 when one is damaged, or there is none
   restore    makes the state of one in a new directory, --to; a worker takes it up as DATA_DIR/slot-N
   savepoint  copies the newest checkpoint of each slot under a name that is never replaced or removed
-  reencrypt  writes what older keys, or none, have encrypted anew with the first key; may be stopped and repeated
+  reencrypt  writes what older keys, or none, have encrypted anew with the first key; may be stopped and repeated;
+             names what it cannot read, and goes on: exit code 1
 
   --store DIR         or s3://BUCKET/PREFIX; default that of the configuration (WEIR_CHECKPOINTS_STORE)
   --key-file FILE     keys, where checkpoints are encrypted (WEIR_CHECKPOINTS_KEY_FILE, or the keys in WEIR_CHECKPOINTS_KEYS)
@@ -114,6 +115,7 @@ export const checkpointVerb: Verb = {
       const { count, damaged } = await run(action, found, to, print, async how =>
         all ? await listOrVerify(store, app, undefined, how, print) : { count: 0, damaged: 0 },
       )
+      if (action === 'list') await listStrays(store, app, values, print)
       if (action === 'verify' && count === 0)
         throw new WeirError('CHECKPOINT_CORRUPT', `${app} has nothing to verify there`)
       return damaged === 0 ? 0 : 1
@@ -189,22 +191,41 @@ async function encryptAnew(place: CheckpointPlace, print: Print): Promise<number
   if (keys === undefined) throw new WeirError('USAGE', 'there are no keys: --key-file or WEIR_CHECKPOINTS_KEYS')
   const store = await openStoreBelow(place)
   try {
-    const { objects, renewed } = await reencrypt(store, keys, { plain: 'encrypt' })
-    print({ objects, renewed }, `${objects} objects, ${renewed} of them encrypted anew`)
-    return 0
+    const { objects, renewed, failed } = await reencrypt(store, keys, {
+      plain: 'encrypt',
+      onFailed: (name, error) => print({ name, ...troubleOf(error) }, `${name}  ${error.message}`),
+    })
+    const left = failed === 0 ? '' : `; ${failed} could not be read and are as they were`
+    print({ objects, renewed, failed }, `${objects} objects, ${renewed} of them encrypted anew${left}`)
+    return failed === 0 ? 0 : 1
   } finally {
     await store.close()
   }
 }
 
+/** Of the slot that was asked for, or of all. */
+async function cataloguesOf(
+  store: CheckpointStore,
+  app: string,
+  values: Values,
+): Promise<readonly { readonly slot: number; readonly catalogue: Catalogue }[]> {
+  const asked = numberIn(values, 'slot')
+  const slots = (await slotsIn(store, app)).filter(slot => asked === undefined || slot === asked)
+  return slots.map(slot => ({ slot, catalogue: new Catalogue(store, app, slot) }))
+}
+
+async function listStrays(store: CheckpointStore, app: string, values: Values, print: Print): Promise<void> {
+  for (const { slot, catalogue } of await cataloguesOf(store, app, values)) {
+    for (const name of await catalogue.strays())
+      print({ slot, passed_over: name }, `slot ${slot}  ${name} is no manifest's name: passed over`)
+  }
+}
+
 /** Newest first, slot by slot. */
 async function find(store: CheckpointStore, app: string, values: Values): Promise<Found[]> {
-  const slot = numberIn(values, 'slot')
   const epoch = numberIn(values, 'epoch')
   const found: Found[] = []
-  for (const each of await slotsIn(store, app)) {
-    if (slot !== undefined && slot !== each) continue
-    const catalogue = new Catalogue(store, app, each)
+  for (const { slot: each, catalogue } of await cataloguesOf(store, app, values)) {
     for await (const stored of catalogue.newestFirst()) {
       if (epoch === undefined || epoch === epochOfName(stored.name)) found.push({ catalogue, slot: each, stored })
     }

@@ -80,7 +80,8 @@ function retentionOf(config: Config): RetentionTimes {
 function logEvent(logger: Logger, event: EngineEvent): void {
   switch (event.kind) {
     case 'recovering':
-      if (event.reason !== 'start') logger.warn('the slot goes back to the committed position')
+      if (event.reason !== 'start')
+        logger.warn({ reason: event.reason }, 'the slot goes back to the committed position')
       return
     case 'retention-failed':
       logger.error({ code: event.code }, 'retention failed and is tried again; the log keeps growing meanwhile')

@@ -85,7 +85,7 @@ function giveUp(logger: Logger): void {
   process.exit(1)
 }
 
-/** What workers and those who end their plan must agree on. @throws WeirError USAGE, INVALID_CONFIG */
+/** What workers and those who end their plan must agree on. @throws WeirError USAGE */
 export function deploymentOf(config: Config): Omit<WorkerSettings, 'standbys' | 'threads' | 'onEvent'> {
   return {
     app: textOf(config, 'app'),
@@ -108,7 +108,8 @@ function checkpointsOf(config: Config): CheckpointJob | undefined {
   // Each slot's thread loads them for itself: what is wrong with them is said at the start.
   loadSealKeys(place)
   const everyMs = durationOf(config, 'checkpoints.every')
-  if (!Number.isFinite(everyMs)) throw new WeirError('USAGE', 'checkpoints.every is a time, not forever')
+  if (!Number.isFinite(everyMs) || everyMs < 1_000)
+    throw new WeirError('USAGE', 'checkpoints.every is a time of 1s or more, and not forever')
   const journal = textOf(config, 'checkpoints.journal')
   if (journal !== 'trim' && journal !== 'keep') throw new WeirError('USAGE', 'checkpoints.journal is trim or keep')
   return { place, everyMs, keep: numberOf(config, 'checkpoints.keep'), trimsJournal: journal === 'trim' }
@@ -145,7 +146,8 @@ function logEvent(logger: Logger, event: WorkerEvent): void {
 function logHostEvent(logger: Logger, slot: number, event: Extract<WorkerEvent, { kind: 'slot' }>['event']): void {
   switch (event.kind) {
     case 'recovering':
-      logger.info({ slot, reason: event.reason }, 'the slot goes to the committed position')
+      if (event.reason === 'start') logger.info({ slot }, 'the slot goes to the committed position')
+      else logger.warn({ slot, reason: event.reason }, 'the slot goes back to the committed position')
       return
     case 'replies-lost':
       logger.warn({ slot, replies: event.count, reason: event.message }, 'edges were not told; they answer 202')

@@ -59,8 +59,7 @@ export async function closePlan(options: CloseOptions): Promise<StoredSavepoint>
   const name = standing.ends?.savepoint ?? options.name
   const there = standing.ends?.slotsClosed === standing.slots ? await publishedAs(store, plan.app, name) : undefined
   if (there !== undefined && isOf(there, standing)) return there
-  const slots = await openAll(plan, options.open)
-  try {
+  return await withAll(plan, options.open, async slots => {
     await ended(slots.map(({ slot }) => slot.start()))
     await options.at?.('started')
     await closeSlots(
@@ -77,12 +76,7 @@ export async function closePlan(options: CloseOptions): Promise<StoredSavepoint>
     const saved = await publish(options, name, standing.plan, parts)
     await options.at?.('published')
     return saved
-  } finally {
-    for (const { slot, release } of slots) {
-      await slot.close({ keepState: false })
-      await release()
-    }
-  }
+  })
 }
 
 /** The savepoint is of these very closing epochs. */
@@ -92,15 +86,25 @@ export function isOf({ savepoint }: StoredSavepoint, { plan, last }: Standing): 
   return savepoint.closed && savepoint.plan === plan && parts.length === last.length && same
 }
 
-async function openAll(plan: Plan, open: CloseOptions['open']): Promise<readonly OpenSlot[]> {
+/** Opens all slots for the work, and lets go of all that were opened, whatever fails. @throws what failed first */
+async function withAll<T>(
+  plan: Plan,
+  open: CloseOptions['open'],
+  work: (slots: readonly OpenSlot[]) => Promise<T>,
+): Promise<T> {
   const opened: OpenSlot[] = []
-  try {
+  const worked = (async () => {
     for (let slot = 0; slot < plan.placement.slots; slot++) opened.push(await open(slot))
-    return opened
-  } catch (error) {
-    for (const { release } of opened) await release()
-    throw error
+    return await work(opened)
+  })()
+  const ends: PromiseSettledResult<unknown>[] = await Promise.allSettled([worked])
+  for (const { slot, release } of opened) {
+    ends.push(...(await Promise.allSettled([slot.close({ keepState: false })])))
+    ends.push(...(await Promise.allSettled([release()])))
   }
+  const failed = ends.find(end => end.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+  return await worked
 }
 
 async function closeSlots(slots: readonly ClosingSlot[], savepoint: string, options: CloseOptions): Promise<void> {
@@ -147,18 +151,12 @@ async function ended<T>(work: readonly Promise<T>[]): Promise<T[]> {
  */
 export async function reopenPlan({ log, plan, open }: Pick<CloseOptions, 'log' | 'plan' | 'open'>): Promise<void> {
   refuseIfClosed(await standingOf(log, plan.app))
-  const slots = await openAll(plan, open)
-  try {
+  await withAll(plan, open, async slots => {
     // Whoever was about to close one is fenced, and what was closed is seen.
     for (const { slot } of slots) await slot.start()
     refuseIfClosed(await standingOf(log, plan.app))
     for (const { slot } of slots) while (slot.closing !== undefined) await slot.mark(null)
-  } finally {
-    for (const { slot, release } of slots) {
-      await slot.close({ keepState: false })
-      await release()
-    }
-  }
+  })
 }
 
 /** @throws WeirError PLAN_CLOSED */

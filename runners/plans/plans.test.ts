@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type EventTimeMs, eventTime, minutes } from '../../kernel/index.js'
-import { intCodec, readSavepoint, type ValueState } from '../../state/index.js'
+import { intCodec, MemoryDisk, readSavepoint, type ValueState } from '../../state/index.js'
 import { Cluster } from '../../testing/cluster/index.js'
 import { ManualClock } from '../../testing/index.js'
 import { json, type Topology, toJson, topology } from '../../topology/index.js'
 import type { Slot } from '../slot/index.js'
 import { beginPlan } from './begin.js'
+import { closePlan, type OpenSlot, reopenPlan } from './close.js'
 import { standingOf } from './standing.js'
 
 const partitions = 4
@@ -233,6 +234,40 @@ describe('who asks for a plan without being able to begin one', () => {
     const begin = beginPlan({ log: cluster.log, saved, plan: cluster.plan, wishes: {}, at: nobodyFenced })
     await assert.rejects(begin, { code: 'SAVEPOINT_OPEN' })
   })
+})
+
+describe('whoever runs the slots of a plan that ends', () => {
+  for (const starts of [true, false]) {
+    it(`lets go of all of them where none closes${starts ? '' : ' and none starts'}, and says what failed first`, async () => {
+      const { cluster } = await Shops.open(3)
+      const { log, plan } = cluster
+      const released: number[] = []
+      const open = async (number: number): Promise<OpenSlot> => ({
+        slot: {
+          start: () => (starts ? Promise.resolve() : Promise.reject(new Error(`start of ${number}`))),
+          close: () => Promise.reject(new Error(`close of ${number}`)),
+          closing: undefined,
+          step: async () => ({ kind: 'idle' }),
+          mark: () => Promise.reject(new Error(`mark of ${number}`)),
+          hasDrained: async () => true,
+        },
+        log,
+        backend: new MemoryDisk().open(),
+        release: async () => {
+          released.push(number)
+        },
+      })
+      const store = cluster.savepoints.open()
+      const closing = closePlan({ log, store, plan, name: 'a', clock: new ManualClock(0), open })
+      await assert.rejects(closing, { message: starts ? 'mark of 0' : 'start of 0' })
+      assert.deepEqual(released.splice(0), [0, 1, 2])
+      await assert.rejects(reopenPlan({ log, plan, open }), { message: starts ? 'close of 0' : 'start of 0' })
+      assert.deepEqual(released.splice(0), [0, 1, 2])
+      const third = (number: number) => (number < 2 ? open(number) : Promise.reject(new Error('no third')))
+      await assert.rejects(reopenPlan({ log, plan, open: third }), { message: 'no third' })
+      assert.deepEqual(released, [0, 1])
+    })
+  }
 })
 
 describe('a plan whose closing is given up', () => {

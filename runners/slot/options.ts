@@ -120,7 +120,6 @@ export interface SlotOptions {
   readonly stampOf?: (row: Row) => EgressStamp
   /** Write-backs survive a power cut. */
   readonly syncState: boolean
-  readonly acceptOtherFingerprint?: boolean
   readonly onEvent?: (event: SlotEvent) => void
   /** Called right after each commit, before the next epoch: for replies. Must not throw. */
   readonly onCommitted?: (committed: CommittedEpoch) => void
@@ -128,7 +127,7 @@ export interface SlotOptions {
 }
 
 export type SlotEvent =
-  /** The reason names places, never a record's values. */
+  /** 'start', or what failed: a commit, the disk, the place of a record. Nothing of what a step said: a log may have it. */
   | { readonly kind: 'recovering'; readonly reason: string }
   /** The store on this disk lacked a write-back: it was emptied, and its content comes from a checkpoint or the journal. */
   | { readonly kind: 'state-damaged' }

@@ -206,7 +206,6 @@ async function startOf(options: SlotOptions, begin?: () => Promise<Link>): Promi
     },
     ...runs,
     mayBegin: options.genesis !== null && begin !== undefined,
-    acceptOtherFingerprint: options.acceptOtherFingerprint ?? false,
   })
   switch (decision.kind) {
     case 'refuse':
@@ -433,8 +432,8 @@ async function replay(
   options: SlotOptions,
   record: AnyEpochRecord,
 ): Promise<number> {
-  const { plan, acceptOtherFingerprint = false } = options
-  if (record.fingerprint !== plan.fingerprint && !acceptOtherFingerprint) {
+  const { plan } = options
+  if (record.fingerprint !== plan.fingerprint) {
     const what = `epoch ${record.epoch} was written by topology ${record.fingerprint}, this is ${plan.fingerprint}`
     throw new WeirError('FINGERPRINT_MISMATCH', what)
   }

@@ -13,7 +13,6 @@ const healthy: RecoveryFacts = {
   plan: 2,
   isCloser: false,
   mayBegin: false,
-  acceptOtherFingerprint: false,
 }
 const decide = (change: Partial<RecoveryFacts>) => resolveRecovery({ ...healthy, ...change })
 const refused = (change: Partial<RecoveryFacts>): [string, string] => {
@@ -66,10 +65,8 @@ test('an empty journal is a start only for who brings a genesis', () => {
   assert.equal(refused({ ...empty, plan: 2, mayBegin: true })[0], 'JOURNAL_WITHOUT_GENESIS')
 })
 
-test('epochs of another topology need an explicit word', () => {
-  const other = { journal: { ...journal, fingerprint: 'g' } }
-  assert.equal(refused(other)[0], 'FINGERPRINT_MISMATCH')
-  assert.equal(decide({ ...other, acceptOtherFingerprint: true }).kind, 'continue')
+test('epochs of another topology are not gone on with', () => {
+  assert.equal(refused({ journal: { ...journal, fingerprint: 'g' } })[0], 'FINGERPRINT_MISMATCH')
 })
 
 test('a plan that is over is not gone on with, whatever its store is like', () => {

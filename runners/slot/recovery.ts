@@ -36,8 +36,6 @@ export interface RecoveryFacts {
   readonly isCloser: boolean
   /** The runner brought a genesis record, that is: it means to start a new job. */
   readonly mayBegin: boolean
-  /** Replay epochs that another topology wrote. */
-  readonly acceptOtherFingerprint: boolean
 }
 
 export type RecoveryDecision =
@@ -62,7 +60,7 @@ export function resolveRecovery(facts: RecoveryFacts): RecoveryDecision {
   }
   const over = whyOver(journal, facts)
   if (over !== undefined) return { kind: 'refuse', code: 'PLAN_CLOSED', reason: over }
-  if (journal.fingerprint !== facts.fingerprint && !facts.acceptOtherFingerprint) {
+  if (journal.fingerprint !== facts.fingerprint) {
     return {
       kind: 'refuse',
       code: 'FINGERPRINT_MISMATCH',

@@ -204,7 +204,7 @@ describe('a slot with checkpoints', () => {
   it('goes on without the key of its checkpoints where its own state will do, and not where it may need them', async () => {
     const { bench, kept, state } = await history()
     const keys = parseSealKeys('42'.repeat(32), 'the test')
-    await reencrypt(kept.objects.open(), keys, { plain: 'encrypt' })
+    await reencrypt(kept.objects.open(), keys, { plain: 'encrypt', onFailed: assert.fail })
     const lost = await slotOn(bench, { ...machine(kept.objects), seen: unencrypted }, new StateDisk())
     await assert.rejects(lost.start(), { code: 'CHECKPOINT_KEY' })
     const own = { ...(await restarted(kept)), seen: unencrypted }

@@ -138,6 +138,10 @@ describe('a record on which an operator throws', () => {
     assert.deepEqual(epoch?.excluded, [{ topic: 'payments', partition: 0, offset: '1' }])
     assert.equal(driver.counts.get('dead_letters'), 1)
     assert.deepEqual(
+      events.flatMap(event => (event.kind === 'recovering' ? [event.reason] : [])),
+      ['start', `step 'total' threw on payments/0/1, which is left out`],
+    )
+    assert.deepEqual(
       events.flatMap(event => (event.kind === 'excluded' ? [event.position] : [])),
       ['payments/0/1'],
     )

@@ -295,7 +295,7 @@ export class Slot {
         }
         this.#options.onEvent?.({ kind: 'excluded', position: key, step: error.step, message: error.message })
         // Not in its words, which may name a customer: 'excluded' has told them.
-        await this.#recover(`step '${error.step}' threw`)
+        await this.#recover(`step '${error.step}' threw on ${key}, which is left out`)
         const again = defined(this.#running, 'running slot')
         if (again.hash !== running.hash) return false
         for (const [key, { at, waited }] of exclusions) if (!waited && !lies(at, ranges)) exclusions.delete(key)

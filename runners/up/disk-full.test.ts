@@ -54,6 +54,7 @@ async function until(holds: () => boolean): Promise<void> {
 for (const moment of ['idle', 'under load'] as const) {
   test(`a disk that fills up while the engine is ${moment}`, async () => {
     const disk = new FillingDisk()
+    const reasons: string[] = []
     const engine = await EmbeddedEngine.open({
       app: 'fraud',
       dataDir: 'unused',
@@ -64,7 +65,9 @@ for (const moment of ['idle', 'under load'] as const) {
       memory: shareMemory(512 << 20, { slots: 1, threads: 0 }),
       inFlightMax: 1_000,
       clock: systemClock,
-      onEvent: () => {},
+      onEvent: event => {
+        if (event.kind === 'recovering') reasons.push(event.reason)
+      },
       openDatabase: async () => disk.open(),
     })
     const decided = new Map<string, Buffer>()
@@ -82,6 +85,10 @@ for (const moment of ['idle', 'under load'] as const) {
       if (outcome.status === 'rejected') assert.ok(isWeirError(outcome.reason, 'LOG_UNAVAILABLE'), outcome.reason)
     }
     assert.match(engine.health.notReady().join(), /no space left/)
+    assert.ok(
+      reasons.some(reason => reason.includes('no space left')),
+      reasons.join(),
+    )
     await assert.rejects(engine.decisions.decide(transaction('refused'), 20_000), error =>
       isWeirError(error, 'LOG_UNAVAILABLE'),
     )

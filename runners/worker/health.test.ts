@@ -64,7 +64,9 @@ describe("a worker's GET /v1/admin/state/{step}/{key}", () => {
   it('refuses what is not valid, and lives on', async () => {
     const count = asked.length
     assert.equal((await get('/v1/admin/state/customer/%zz'))[0], 400)
-    assert.equal((await get('/v1/admin/state/customer/c-1?show_pii=yes'))[0], 400)
+    for (const query of ['yes', '', 'true&show_pii=false', 'false&show_pii=true', 'true&show_pii=true']) {
+      assert.equal((await get(`/v1/admin/state/customer/c-1?show_pii=${query}`))[0], 400, query)
+    }
     for (const path of ['//', '/v1/admin/state/customer', '/v1/admin/state/customer/', '/v1/admin/state/a/b/c']) {
       assert.equal((await get(path))[0], 404, path)
     }

@@ -53,7 +53,7 @@ export async function serveHealth(
         return await answerState(worker, response, {
           step,
           key,
-          showPii: new URLSearchParams(query).get('show_pii') ?? 'false',
+          showPii: new URLSearchParams(query).getAll('show_pii'),
         })
       }
     }
@@ -79,7 +79,7 @@ const statePath = /^\/v1\/admin\/state\/([^/]+)\/([^/]+)$/
 async function answerState(
   worker: WorkerView,
   response: ServerResponse,
-  asked: { readonly step: string; readonly key: string; readonly showPii: string },
+  asked: { readonly step: string; readonly key: string; readonly showPii: readonly string[] },
 ): Promise<void> {
   try {
     answer(response, 200, await worker.inspect(questionOf(asked)))
@@ -104,9 +104,14 @@ const statuses: Partial<Record<ErrorCode, number>> = {
 }
 
 /** @throws WeirError INVALID_REQUEST */
-function questionOf(asked: { readonly step: string; readonly key: string; readonly showPii: string }): StateQuestion {
-  const { step, key, showPii } = asked
-  if (showPii !== 'true' && showPii !== 'false') {
+function questionOf(asked: {
+  readonly step: string
+  readonly key: string
+  readonly showPii: readonly string[]
+}): StateQuestion {
+  const { step, key } = asked
+  const [showPii = 'false', ...more] = asked.showPii
+  if ((showPii !== 'true' && showPii !== 'false') || more.length > 0) {
     throw new WeirError('INVALID_REQUEST', 'show_pii is neither true nor false')
   }
   try {

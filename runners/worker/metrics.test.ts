@@ -38,13 +38,13 @@ test('checkpoints are told of slots that make them, and nothing that is not know
   assert.deepEqual(await linesOf([slot(0, undefined)], 0), [])
   const fresh = await linesOf([slot(0, undefined), slot(1, figures.status(0))], 0)
   assert.deepEqual(fresh, [
-    'weir_checkpoint_failures{slot="1"} 0',
+    'weir_checkpoint_failures_total{slot="1"} 0',
     'weir_checkpoint_spool_bytes{slot="1"} 0',
-    'weir_restores{slot="1"} 0',
-    'weir_restored_bytes{slot="1"} 0',
-    'weir_restore_seconds{slot="1"} 0',
-    'weir_checkpoints_made{slot="1",how="full"} 0',
-    'weir_checkpoints_made{slot="1",how="incremental"} 0',
+    'weir_restores_total{slot="1"} 0',
+    'weir_restored_bytes_total{slot="1"} 0',
+    'weir_restore_seconds_total{slot="1"} 0',
+    'weir_checkpoints_made_total{slot="1",how="full"} 0',
+    'weir_checkpoints_made_total{slot="1",how="incremental"} 0',
   ])
 })
 
@@ -63,12 +63,23 @@ test('the figures follow what a slot says', async () => {
     'weir_checkpoint_seconds{slot="1"} 2',
     'weir_checkpoint_written_bytes{slot="1"} 10',
     'weir_checkpoint_restore_bytes{slot="1"} 110',
-    'weir_checkpoint_failures{slot="1"} 1',
+    'weir_checkpoint_failures_total{slot="1"} 1',
     'weir_checkpoint_spool_bytes{slot="1"} 77',
-    'weir_restores{slot="1"} 1',
-    'weir_restored_bytes{slot="1"} 3000',
-    'weir_restore_seconds{slot="1"} 1.5',
-    'weir_checkpoints_made{slot="1",how="full"} 1',
-    'weir_checkpoints_made{slot="1",how="incremental"} 1',
+    'weir_restores_total{slot="1"} 1',
+    'weir_restored_bytes_total{slot="1"} 3000',
+    'weir_restore_seconds_total{slot="1"} 1.5',
+    'weir_checkpoints_made_total{slot="1",how="full"} 1',
+    'weir_checkpoints_made_total{slot="1",how="incremental"} 1',
   ])
+})
+
+test('what only grows is a counter, and the rest are gauges', async () => {
+  const figures = new CheckpointFigures().status(0)
+  const registry = metricsOf({ status: [slot(1, figures)] }, { nowMs: () => 0, sleep: async () => {} })
+  const text = await registry.metrics()
+  const types = [...text.matchAll(/^# TYPE (weir_\w+) (\w+)$/gm)]
+  assert.ok(types.length > 20)
+  for (const [, name, type] of types) assert.equal(type, name!.endsWith('_total') ? 'counter' : 'gauge', name)
+  for (const kind of ['records', 'decisions', 'duplicates', 'conflicts', 'dead_letters', 'late'])
+    assert.match(text, new RegExp(`^weir_slot_${kind}_total\\{slot="1"\\} ${kind === 'records' ? 70 : 0}$`, 'm'))
 })

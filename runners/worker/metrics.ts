@@ -1,5 +1,5 @@
 /** What Prometheus is told of a worker. */
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Clock } from '../../kernel/index.js'
 import type { StandbyLag } from '../slot/index.js'
 import type { CheckpointStatus } from './checkpoint-figures.js'
@@ -16,20 +16,21 @@ const countsTold = [
 export function metricsOf(worker: Pick<SlotWorker, 'status'>, clock: Clock): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  const gauge = (
+  /** A count, by its name, else a gauge. */
+  const metric = (
     name: string,
     help: string,
     labelNames: readonly string[],
     collect: () => readonly Labelled[],
   ): void => {
-    new Gauge({
+    ;new (name.endsWith('_total') ? Counter : Gauge)({
       name,
       help,
       labelNames: [...labelNames],
       registers: [registry],
       collect() {
         this.reset()
-        for (const [labels, value] of collect()) this.set(labels, value)
+        for (const [labels, value] of collect()) this.inc(labels, value)
       },
     })
   }
@@ -39,7 +40,7 @@ export function metricsOf(worker: Pick<SlotWorker, 'status'>, clock: Clock): Reg
     among: (status: SlotStatus) => boolean,
     of: (status: SlotStatus) => number,
   ): void =>
-    gauge(name, help, ['slot'], () =>
+    metric(name, help, ['slot'], () =>
       worker.status.filter(among).map(status => [{ slot: status.slot }, of(status)] as const),
     )
   const perSlot = (name: string, help: string, of: (status: SlotStatus) => number): void =>
@@ -54,14 +55,14 @@ export function metricsOf(worker: Pick<SlotWorker, 'status'>, clock: Clock): Reg
   perSlot('weir_slot_running', '1 while the slot runs', ({ state }) => (state === 'running' ? 1 : 0))
   perSlot('weir_slot_epoch', 'Last committed epoch', ({ epoch }) => epoch)
   for (const count of countsTold) {
-    perSlot(`weir_slot_${count}`, `${count} since the journal began`, ({ counts }) => counts[count] ?? 0)
+    perSlot(`weir_slot_${count}_total`, `${count} since the journal began`, ({ counts }) => counts[count] ?? 0)
   }
   const behind = 'Epochs of a followed slot that have been read and not been folded'
   perStandby('weir_standby_behind_epochs', behind, ({ epochs }) => epochs)
   const age = 'Age of the last epoch that a standby has folded, beyond what the owner promises, in seconds'
   perStandby('weir_standby_behind_seconds', age, ({ ms }) => ms / 1_000)
   const perInput = (name: string, help: string, of: (input: InputStatus) => number): void =>
-    gauge(name, help, ['topic', 'partition'], () =>
+    metric(name, help, ['topic', 'partition'], () =>
       worker.status.flatMap(({ inputs }) =>
         inputs.map(input => [{ topic: input.topic, partition: input.partition }, of(input)] as const),
       ),
@@ -75,7 +76,7 @@ export function metricsOf(worker: Pick<SlotWorker, 'status'>, clock: Clock): Reg
 
   /** Absent for a slot of which it is not known. */
   const perCheckpoints = (name: string, help: string, of: (status: CheckpointStatus) => number | undefined): void =>
-    gauge(name, help, ['slot'], () =>
+    metric(name, help, ['slot'], () =>
       worker.status.flatMap(({ slot, checkpoints }) => {
         const value = checkpoints && of(checkpoints)
         return value === undefined ? [] : [[{ slot }, value] as const]
@@ -98,15 +99,19 @@ export function metricsOf(worker: Pick<SlotWorker, 'status'>, clock: Clock): Reg
     ({ lastBytesTotal }) => lastBytesTotal,
   )
   perCheckpoints(
-    'weir_checkpoint_failures',
+    'weir_checkpoint_failures_total',
     'Checkpoints that failed, since the slot came here',
     ({ failed }) => failed,
   )
   perCheckpoints('weir_checkpoint_spool_bytes', 'Changes on the disk for the next one', ({ spoolBytes }) => spoolBytes)
-  perCheckpoints('weir_restores', 'Restores from checkpoints, since the slot came here', ({ restored }) => restored)
-  perCheckpoints('weir_restored_bytes', 'Read by them', ({ restoredBytes }) => restoredBytes)
-  perCheckpoints('weir_restore_seconds', 'What they took', ({ restoredMs }) => seconds(restoredMs))
-  gauge('weir_checkpoints_made', 'Checkpoints made, since the slot came here', ['slot', 'how'], () =>
+  perCheckpoints(
+    'weir_restores_total',
+    'Restores from checkpoints, since the slot came here',
+    ({ restored }) => restored,
+  )
+  perCheckpoints('weir_restored_bytes_total', 'Read by them', ({ restoredBytes }) => restoredBytes)
+  perCheckpoints('weir_restore_seconds_total', 'What they took', ({ restoredMs }) => seconds(restoredMs))
+  metric('weir_checkpoints_made_total', 'Checkpoints made, since the slot came here', ['slot', 'how'], () =>
     worker.status.flatMap(({ slot, checkpoints }) =>
       (['full', 'incremental'] as const).flatMap(how =>
         checkpoints === undefined ? [] : [[{ slot, how }, checkpoints.made[how]] as const],

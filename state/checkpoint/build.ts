@@ -64,6 +64,8 @@ export interface Target {
 /** Cuts operations, which come in the order of bucket and key, into segments. */
 export class SegmentSink {
   readonly segments: SegmentRef[] = []
+  /** Of all that were put, also of one that may not have arrived. */
+  readonly names: string[] = []
   /** Operations' bytes by bucket, before compression. */
   readonly sizes = new Map<number, number>()
   readonly #target: Target
@@ -127,6 +129,7 @@ export class SegmentSink {
     const { bytes, sha256 } = open.writer.finish()
     const { store, prefix, epoch } = this.#target
     const name = nameOf(epoch, sha256)
+    this.names.push(name)
     await store.put(prefix + name, bytes)
     const buckets = [open.first, open.last] as const
     this.segments.push({ name, kind: this.#kind, part: open.part, buckets, bytes: bytes.length })

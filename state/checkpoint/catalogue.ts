@@ -4,6 +4,7 @@ import { bucketCount } from './buckets.js'
 import {
   epochOfName,
   folderOf,
+  isName,
   liveSegments,
   type Manifest,
   manifestsOf,
@@ -43,9 +44,16 @@ export class Catalogue {
     }
   }
 
+  /** Names of what lies among the manifests and is none by its name: nobody reads or removes it. @throws WeirError CHECKPOINT_STORE_FAILED */
+  async strays(): Promise<readonly string[]> {
+    const strays: string[] = []
+    for await (const { name } of this.store.list(manifestsOf(this.folder))) if (!isName(name)) strays.push(name)
+    return strays
+  }
+
   async #names(): Promise<string[]> {
     const names: string[] = []
-    for await (const { name } of this.store.list(manifestsOf(this.folder))) names.push(name)
+    for await (const { name } of this.store.list(manifestsOf(this.folder))) if (isName(name)) names.push(name)
     for (const known of this.#read.keys()) if (!names.includes(known)) this.#read.delete(known)
     return names
   }
@@ -74,6 +82,17 @@ export class Catalogue {
     const found = new Map<string, number>()
     for await (const { name, bytes } of this.store.list(prefix)) found.set(name.slice(prefix.length), bytes)
     return found
+  }
+
+  /**
+   * Removes the segments of an attempt at a checkpoint that published nothing, unless there is a checkpoint of its epoch or a later
+   * one, which may name them. An owner of before that does this beside another at the same epoch may take a segment from it: that
+   * one's checkpoint counts for nothing then, as where retention takes it from an owner that was fenced.
+   */
+  async takeBack(epoch: number, names: readonly string[]): Promise<void> {
+    const newest = (await this.#names()).at(-1)
+    if (newest !== undefined && epochOfName(newest) >= epoch) return
+    await this.store.delete(names.map(name => segmentsOf(this.folder) + name))
   }
 
   /**

@@ -112,6 +112,7 @@ class Bench {
   readonly dropped: string[] = []
   kept: readonly Manifest[] = []
   nowMs = 0
+  keep = { countMin: 2, youngerThanMs: 0 }
   epoch = 0
   backend!: StateBackend
   spool!: DeltaSpool
@@ -148,7 +149,7 @@ class Bench {
       spool: this.spool,
       clock: { nowMs: () => this.nowMs, sleep: async () => undefined },
       everyMs: 0,
-      keep: { countMin: 2, youngerThanMs: 0 },
+      keep: this.keep,
       limits,
       onEvent: event => this.events.push(event),
       onRetained: async kept => {
@@ -329,6 +330,57 @@ describe('a checkpointer', () => {
     assert.deepEqual(b.events, [])
   })
 
+  it('in a store that is full takes back what it has put, and what retention finds by then', async () => {
+    const b = await first({ segmentBytesMin: 100, blockBytes: 100, deltaBytesMin: 0 })
+    b.keep = { countMin: 2, youngerThanMs: 1_000 }
+    b.checkpointer = b.newCheckpointer({ segmentBytesMin: 100, blockBytes: 100 })
+    await b.checkpoint()
+    for (let i = 0; i < 3; i++) {
+      await b.checkpoint()
+      await b.write(many(500, `${i} `))
+    }
+    assert.equal((await b.manifests()).length, 3)
+    const bytes = (): number => [...b.objects.objects.values()].reduce((sum, { length }) => sum + length, 0)
+    const before = bytes()
+    b.objects.fault = ({ kind }) => (kind === 'put' && bytes() > before + 500 ? 'unheard' : undefined)
+    const failed = await b.checkpoint()
+    assert.ok(failed?.kind === 'checkpoint-failed' && /put of .*segments/.test(failed.message), failed?.kind)
+    assert.equal(bytes(), before)
+    // An hour later the first of the three need not be kept any more.
+    b.nowMs += 1_001
+    assert.equal((await b.checkpoint())?.kind, 'checkpoint-failed')
+    assert.ok(bytes() < before)
+    assert.deepEqual(b.events.at(-2), { kind: 'checkpoints-removed', count: 1 })
+    b.objects.fault = () => undefined
+    assert.equal((await b.checkpoint())?.kind, 'checkpoint')
+    for (const manifest of await b.manifests()) await verify(b.catalogue, manifest)
+  })
+
+  it('leaves its segments where its manifest may have arrived, or another is there that may name them', async () => {
+    for (const fault of ['lost', 'unheard'] as const) {
+      const b = await first()
+      b.objects.fault = ({ kind }) => (kind === 'create' ? fault : undefined)
+      assert.equal((await b.checkpoint())?.kind, 'checkpoint-failed')
+      assert.equal((await b.catalogue.segments()).size, 1)
+    }
+    const b = await first()
+    await b.checkpoint()
+    const [manifest] = await b.manifests()
+    const names = manifest!.segments.map(({ name }) => name)
+    await b.catalogue.takeBack(manifest!.epoch, names)
+    await verify(b.catalogue, manifest!)
+    await b.catalogue.takeBack(manifest!.epoch + 1, names)
+    assert.equal((await b.catalogue.segments()).size, 0)
+  })
+
+  it('that cannot remove what it has put says both', async () => {
+    const b = await first()
+    b.objects.fault = ({ kind }) => (kind === 'put' || kind === 'delete' ? 'unheard' : undefined)
+    const failed = await b.checkpoint()
+    assert.ok(failed?.kind === 'checkpoint-failed')
+    assert.match(failed.message, /^.*put of .*; nor could what it had written be removed: .*delete of /)
+  })
+
   it('finds that something it goes on from is gone, and makes a full one', async () => {
     const b = await first()
     await b.checkpoint()
@@ -371,6 +423,24 @@ describe('a checkpointer', () => {
       [segment(5), segment(9)],
     )
     assert.equal(left.length, named.size + 2)
+  })
+
+  it('keeps and removes the same beside what is no manifest', async () => {
+    const b = await first({ deltaBytesMin: 0 })
+    const strays = ['README', `${'1'.padStart(16, '0')}-of-yesterday`].map(name => manifestsOf('app/0') + name)
+    for (const name of strays) b.objects.objects.set(name, Buffer.from('not ours'))
+    for (let i = 0; i < 4; i++) {
+      await b.checkpoint()
+      await b.write(many(500, `${i} `))
+    }
+    assert.deepEqual(
+      b.events.map(({ kind }) => kind).filter(kind => kind === 'checkpoint-unusable'),
+      [],
+    )
+    const named = new Set((await b.manifests()).flatMap(({ segments }) => segments.map(({ name }) => name)))
+    assert.deepEqual([...(await b.catalogue.segments()).keys()].sort(), [...named].sort())
+    assert.equal((await b.manifests()).length, 2)
+    assert.deepEqual(await b.catalogue.strays(), strays.toSorted())
   })
 
   it('leaves as many where an owner of before publishes and removes in the middle of it', async () => {

@@ -6,6 +6,7 @@
  *    and the spool marked; all reading comes later and sees no later write.
  * 2. A checkpoint is there when its manifest is, which is written last. What it names is there before, and durable.
  * 3. No failure of it stops the slot: it is told by an event, and the next checkpoint is tried when it is due.
+ *    What an attempt has put before its manifest was asked for is taken back, so that a store that is full gets room again.
  * 4. It goes on from the newest checkpoint only when the spool holds every write-back since, as the chain says; else it is full.
  */
 import { assert, type Clock, isWeirError, messageOf, WeirError } from '../../kernel/index.js'
@@ -264,27 +265,62 @@ export class Checkpointer {
     await pauseAt?.('published')
     await spool.release(mark)
     await pauseAt?.('spool-released')
-    const { stay, removed, segments } = await this.#catalogue.retain(this.#keep, clock.nowMs())
+    const { stay, segments } = await this.#retain()
     await pauseAt?.('retained')
     if (stay.length > 0) await this.#options.onRetained?.(stay)
     await pauseAt?.('told')
     // What it goes on from may have been lost meanwhile; the next one is full then.
     if (!this.#isWhole(published, this.#previous, segments)) this.#previous = undefined
-    if (removed > 0) this.#options.onEvent({ kind: 'checkpoints-removed', count: removed })
   }
 
-  /** Deltas first, then bases: a bucket is in one of them. */
-  async #segments({ meta, previous, bases, snapshot, mark }: Moment): Promise<readonly SegmentSink[]> {
-    const { store, spool, clock } = this.#options
+  async #retain(): ReturnType<Catalogue['retain']> {
+    const retained = await this.#catalogue.retain(this.#keep, this.#options.clock.nowMs())
+    if (retained.removed > 0) this.#options.onEvent({ kind: 'checkpoints-removed', count: retained.removed })
+    return retained
+  }
+
+  /** Written, or taken back: no manifest names them yet. */
+  async #segments(moment: Moment): Promise<readonly SegmentSink[]> {
+    const { store, clock } = this.#options
     const target: Target = {
       store,
       prefix: segmentsOf(this.#catalogue.folder),
-      epoch: meta.position.epoch,
+      epoch: moment.meta.position.epoch,
       limits: this.#limits,
       pace: new Pace(clock, this.#limits.bytesPerSecondMax),
       goOn: this.#goOn,
     }
-    const deltas = new SegmentSink(target, 'delta')
+    const sinks = [new SegmentSink(target, 'delta'), new SegmentSink(target, 'base')] as const
+    try {
+      await this.#fill(moment, target, sinks)
+      return sinks
+    } catch (error) {
+      // Given up: another owner may be at this epoch already.
+      if (!this.#closed) await this.#makeRoom(target.epoch, sinks, error)
+      throw error
+    }
+  }
+
+  /** For the next attempt: what this one has put goes, and what retention finds by now. @param error what ended it */
+  async #makeRoom(epoch: number, sinks: readonly SegmentSink[], error: unknown): Promise<void> {
+    try {
+      const names = sinks.flatMap(sink => sink.names)
+      await this.#catalogue.takeBack(epoch, names)
+      await this.#retain()
+    } catch (again) {
+      throw new Error(`${messageOf(error)}; nor could what it had written be removed: ${messageOf(again)}`, {
+        cause: error,
+      })
+    }
+  }
+
+  /** Deltas first, then bases: a bucket is in one of them. */
+  async #fill(
+    { meta, previous, bases, snapshot, mark }: Moment,
+    target: Target,
+    [deltas, full]: readonly [SegmentSink, SegmentSink],
+  ): Promise<void> {
+    const { spool } = this.#options
     if (previous !== undefined) {
       const read = (): AsyncIterable<Buffer> => spool.read(previous.chain, mark)
       try {
@@ -296,12 +332,10 @@ export class Checkpointer {
       }
       await deltas.finish()
     }
-    const full = new SegmentSink(target, 'base')
     if (snapshot !== undefined) {
       await writeBases(full, snapshot, this.#namespace, meta.keyGroups, bases, this.#limits)
       await full.finish()
     }
-    return [deltas, full]
   }
 
   #manifestOf({ meta, previous, inputs, facts, atMs }: Moment, [deltas, full]: readonly SegmentSink[]): Manifest {

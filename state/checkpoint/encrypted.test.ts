@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { inspect } from 'node:util'
-import { isWeirError, parseSealKeys, type SealKeys, sealedWith } from '../../kernel/index.js'
+import { isWeirError, parseSealKeys, type SealKeys, sealedWith, type WeirError } from '../../kernel/index.js'
 import { bucketCount } from './buckets.js'
 import { Catalogue } from './catalogue.js'
 import { checkpointStoreConformance } from './conformance.js'
@@ -13,6 +13,7 @@ import { MemoryObjects } from './stores/memory.js'
 const hex = (byte: number): string => Buffer.alloc(32, byte).toString('hex')
 const keysOf = (...bytes: number[]): SealKeys => parseSealKeys(bytes.map(hex).join(), 'the test')
 const idOf = (byte: number): string => [...keysOf(byte).keys()][0]!
+const whole = { plain: 'refuse', onFailed: assert.fail } as const
 const text = (value: string): Buffer => Buffer.from(value)
 
 describe('encrypted checkpoint store', () => {
@@ -136,29 +137,60 @@ describe('another key', () => {
     assert.equal((await both.get('a/2'))?.toString(), 'new')
     assert.equal(sealedWith(kept.objects.get('a/2')!), idOf(2))
     const fresh = kept.objects.get('a/2')
-    assert.deepEqual(await reencrypt(kept.open(), keysOf(2, 1), { plain: 'refuse' }), { objects: 2, renewed: 1 })
+    assert.deepEqual(await reencrypt(kept.open(), keysOf(2, 1), whole), { objects: 2, renewed: 1, failed: 0 })
     assert.equal(kept.objects.get('a/2'), fresh, 'not written again')
     const alone = encrypted(kept.open(), keysOf(2))
     assert.equal((await alone.get('a/1'))?.toString(), 'old')
-    assert.deepEqual(await reencrypt(kept.open(), keysOf(2, 1), { plain: 'refuse' }), { objects: 2, renewed: 0 })
+    assert.deepEqual(await reencrypt(kept.open(), keysOf(2, 1), whole), { objects: 2, renewed: 0, failed: 0 })
   })
 
   it('takes up what was stored without a key only when it is told to, below a prefix', async () => {
     const kept = new MemoryObjects()
     await kept.open().put('a/1', text('plain'))
     await kept.open().put('b/1', text('elsewhere'))
-    await assert.rejects(reencrypt(kept.open(), keysOf(1), { plain: 'refuse' }), { code: 'CHECKPOINT_KEY' })
-    const counts = await reencrypt(kept.open(), keysOf(1), { plain: 'encrypt', prefix: 'a/' })
-    assert.deepEqual(counts, { objects: 1, renewed: 1 })
+    const failed: string[] = []
+    const onFailed = (name: string, { code }: WeirError) => failed.push(`${name} ${code}`)
+    const refused = await reencrypt(kept.open(), keysOf(1), { plain: 'refuse', onFailed })
+    assert.deepEqual(refused, { objects: 2, renewed: 0, failed: 2 })
+    assert.deepEqual(failed, ['a/1 CHECKPOINT_KEY', 'b/1 CHECKPOINT_KEY'])
+    const counts = await reencrypt(kept.open(), keysOf(1), { plain: 'encrypt', prefix: 'a/', onFailed: assert.fail })
+    assert.deepEqual(counts, { objects: 1, renewed: 1, failed: 0 })
     assert.equal((await encrypted(kept.open(), keysOf(1)).get('a/1'))?.toString(), 'plain')
     assert.equal(kept.objects.get('b/1')?.toString(), 'elsewhere')
   })
 
-  it('does not pass over what was changed', async () => {
+  it('names what was changed or needs another key, leaves it as it is, and renews the rest', async () => {
+    const kept = new MemoryObjects()
+    for (const name of ['a', 'b', 'd']) await encrypted(kept.open(), keysOf(1)).put(name, text('x'))
+    await encrypted(kept.open(), keysOf(3)).put('c', text('x'))
+    const changed = kept.objects.get('b')!
+    changed[changed.length - 1]! ^= 1
+    const before = new Map(kept.objects)
+    const failed: string[] = []
+    const onFailed = (name: string, { code }: WeirError) => failed.push(`${name} ${code}`)
+    const counts = await reencrypt(kept.open(), keysOf(2, 1), { plain: 'refuse', onFailed })
+    assert.deepEqual(counts, { objects: 4, renewed: 2, failed: 2 })
+    assert.deepEqual(failed, ['b CHECKPOINT_CORRUPT', 'c CHECKPOINT_KEY'])
+    for (const name of ['b', 'c']) assert.equal(kept.objects.get(name), before.get(name))
+    for (const name of ['a', 'd']) assert.equal((await encrypted(kept.open(), keysOf(2)).get(name))?.toString(), 'x')
+  })
+
+  it('finds also what was changed and has the first key', async () => {
     const kept = new MemoryObjects()
     await encrypted(kept.open(), keysOf(1)).put('a', text('x'))
-    kept.objects.get('a')!.reverse().write('WSEA\x01')
-    kept.objects.get('a')!.write(idOf(1), 5, 'hex')
-    await assert.rejects(reencrypt(kept.open(), keysOf(1), { plain: 'encrypt' }), { code: 'CHECKPOINT_CORRUPT' })
+    const changed = kept.objects.get('a')!
+    changed[changed.length - 1]! ^= 1
+    const failed: string[] = []
+    const onFailed = (_: string, { code }: WeirError) => failed.push(code)
+    await reencrypt(kept.open(), keysOf(1), { plain: 'encrypt', onFailed })
+    assert.deepEqual(failed, ['CHECKPOINT_CORRUPT'])
+  })
+
+  it('stops where the store does not answer', async () => {
+    const kept = new MemoryObjects()
+    await encrypted(kept.open(), keysOf(1)).put('a', text('x'))
+    kept.fault = ({ kind }) => (kind === 'get' ? 'lost' : undefined)
+    const stopped = reencrypt(kept.open(), keysOf(1), whole)
+    await assert.rejects(stopped, { code: 'CHECKPOINT_STORE_FAILED' })
   })
 })

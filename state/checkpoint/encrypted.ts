@@ -7,6 +7,7 @@
  */
 import {
   assertNever,
+  isWeirError,
   type SealKeys,
   seal,
   sealedWith,
@@ -92,32 +93,56 @@ export interface Reencrypted {
   readonly objects: number
   /** Of these, the ones that were written anew. */
   readonly renewed: number
+  /** Of these, the ones that are as they were: told by `onFailed`. */
+  readonly failed: number
 }
 
 /**
- * Writes what other keys have encrypted anew with the first one, after which the others are needed no more. May be repeated,
- * and goes on where it was stopped. An object that is deleted in between may come back: retention deletes it again.
+ * Writes what other keys have encrypted anew with the first one, after which the others are needed no more but for what failed: that
+ * is passed over, so that one damaged object does not keep an old key in use. May be repeated, and goes on where it was stopped. An object that is deleted in between may come back: retention deletes it again.
  * @param store the one below, which `encrypted` was given
- * @param options.plain what was stored before there were keys: `encrypt` takes it as it is, `refuse` throws CHECKPOINT_KEY
- * @throws WeirError as `encrypted` does
+ * @param options.plain what was stored before there were keys: `encrypt` takes it as it is, `refuse` fails on it with CHECKPOINT_KEY
+ * @param options.onFailed what cannot be read with these keys, as `encrypted` says it
+ * @throws WeirError CHECKPOINT_STORE_FAILED
  */
 export async function reencrypt(
   store: CheckpointStore,
   keys: SealKeys,
-  options: { readonly plain: 'encrypt' | 'refuse'; readonly prefix?: string },
+  options: {
+    readonly plain: 'encrypt' | 'refuse'
+    readonly prefix?: string
+    readonly onFailed: (name: string, error: WeirError) => void
+  },
 ): Promise<Reencrypted> {
-  const [first] = keys.keys()
-  const counts = { objects: 0, renewed: 0 }
+  const counts = { objects: 0, renewed: 0, failed: 0 }
   for await (const { name } of store.list(options.prefix ?? '')) {
-    const stored = await store.get(name)
-    if (stored === undefined) continue
+    try {
+      const done = await renew(store, keys, name, options.plain)
+      if (done === 'gone') continue
+      if (done === 'renewed') counts.renewed++
+    } catch (error) {
+      if (!isWeirError(error) || error.code === 'CHECKPOINT_STORE_FAILED') throw error
+      counts.failed++
+      options.onFailed(name, error)
+    }
     counts.objects++
-    const keyId = sealedWith(stored)
-    // Opened also when the key is right: one that was changed must not pass for one that is done.
-    const bytes = keyId === undefined && options.plain === 'encrypt' ? stored : await opened(keys, stored, name)
-    if (keyId === first) continue
-    await store.put(name, await seal(keys, bytes, name))
-    counts.renewed++
   }
   return counts
+}
+
+async function renew(
+  store: CheckpointStore,
+  keys: SealKeys,
+  name: string,
+  plain: 'encrypt' | 'refuse',
+): Promise<'renewed' | 'as it was' | 'gone'> {
+  const stored = await store.get(name)
+  if (stored === undefined) return 'gone'
+  const keyId = sealedWith(stored)
+  // Opened also when the key is right: one that was changed must not pass for one that is done.
+  const bytes = keyId === undefined && plain === 'encrypt' ? stored : await opened(keys, stored, name)
+  const [first] = keys.keys()
+  if (keyId === first) return 'as it was'
+  await store.put(name, await seal(keys, bytes, name))
+  return 'renewed'
 }

@@ -85,6 +85,8 @@ const digits = 16
 export const nameOf = (epoch: number, sha256: string): string => `${String(epoch).padStart(digits, '0')}-${sha256}`
 const namePattern = /^\d{16}-[0-9a-f]{64}$/
 export const epochOfName = (name: string): number => Number(name.slice(name.lastIndexOf('/') + 1).slice(0, digits))
+/** A manifest's or segment's. @param name whole or from the epoch on */
+export const isName = (name: string): boolean => namePattern.test(name.slice(name.lastIndexOf('/') + 1))
 export const hashOfName = (name: string): string => name.slice(-64)
 
 export function encodeManifest(manifest: Manifest): { readonly name: string; readonly bytes: Buffer } {
@@ -122,7 +124,7 @@ export function checkFormat(whose: string, { v, state_format }: Manifest): void 
 
 /** Its segments have names of ours, and its buckets are as many as its key groups make. */
 export const isSound = ({ segments, sizes, key_groups }: Manifest): boolean =>
-  segments.every(segment => namePattern.test(segment.name)) && sizes.length === bucketCount(key_groups)
+  segments.every(segment => isName(segment.name)) && sizes.length === bucketCount(key_groups)
 
 /** What a manifest says beside its segments. @param createdAtMs by the clock of who makes it */
 export function manifestOf(

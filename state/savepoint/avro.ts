@@ -13,7 +13,7 @@ type Check = (value: unknown) => boolean
 
 /**
  * A codec for values of this schema. A record is an object with all of its fields and no others; a union with null is the value or
- * null; bytes are a Buffer; numbers are no NaN, those of a long below 2^52 to both sides, those of a float as exact as a float is.
+ * null; bytes are a Buffer; numbers are no NaN, those of an int or long are not -0, those of a long below 2^52 to both sides, those of a float as exact as a float is.
  * @param schema as JSON, or its text
  * @throws WeirError INVALID_STATE_SCHEMA
  */
@@ -99,9 +99,12 @@ function checkOf(type: avro.Type, known: Map<avro.Type, Check>): Check {
 
 function madeCheck(type: avro.Type, known: Map<avro.Type, Check>): Check {
   switch (type.typeName) {
+    // -0 would be read back as 0.
+    case 'int':
+      return value => type.isValid(value) && !Object.is(value, -0)
     // Beyond this avsc writes, or reads, another number.
     case 'long':
-      return value => Number.isInteger(value) && Math.abs(value as number) < 2 ** 52
+      return value => Number.isInteger(value) && Math.abs(value as number) < 2 ** 52 && !Object.is(value, -0)
     case 'float':
       return value => typeof value === 'number' && Math.fround(value) === value
     case 'double':

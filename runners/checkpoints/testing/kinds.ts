@@ -93,7 +93,7 @@ export function kinds(): Topology {
           if (!out.emit(all.length)) return false
           const mean = all.reduce((sum, each) => sum + each, 0) / all.length
           const none = n % 3 === 0 ? `${n}` : null
-          state.mixed.set({ last: id, mean, even: n % 2 === 0, all, none, raw: Buffer.of(n, 255) })
+          state.mixed.set({ last: id, mean, even: n % 2 === 0, all, none, raw: Uint8Array.of(n, 255) })
           state.byId.set(`sub-${n % 5}`, n)
           const recent = [...(kept?.recent ?? []), { id, n }].slice(-3)
           state.summary.set({ count: all.length, recent, note: none })

@@ -71,7 +71,11 @@ describe('checkpoint store on S3', { skip }, () => {
       const names = Array.from({ length: 10 }, (_, i) => `a/${i}`)
       for (const name of names) await encrypted(below, keys).put(name, Buffer.from(name))
       const both = parseSealKeys(`${'a5'.repeat(32)},${'5a'.repeat(32)}`, 'the test')
-      assert.deepEqual(await reencrypt(below, both, { plain: 'refuse' }), { objects: 10, renewed: 10 })
+      assert.deepEqual(await reencrypt(below, both, { plain: 'refuse', onFailed: assert.fail }), {
+        objects: 10,
+        renewed: 10,
+        failed: 0,
+      })
       const store = encrypted(below, parseSealKeys('a5'.repeat(32), 'the test'))
       for (const name of names) assert.equal((await store.get(name))?.toString(), name)
     })
