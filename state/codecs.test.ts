@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { ByteReader, ByteWriter } from '../kernel/index.js'
 import { booleanCodec, bytesCodec, f64Codec, intCodec, listOf, optional, recordOf, stringCodec } from './codecs.js'
-import type { StateCodec } from './handles.js'
+import { checkAccepted, type StateCodec } from './handles.js'
 
 function bytesOf<V>(codec: StateCodec<V>, value: V): Buffer {
   const into = new ByteWriter()
@@ -89,4 +89,11 @@ it('every NaN has the same bytes, and -0 is not 0', () => {
   const other = new Float64Array(new BigUint64Array([0x7ff8_0000_0000_0001n]).buffer)[0]!
   assert.deepEqual(bytesOf(f64Codec, other), bytesOf(f64Codec, Number.NaN))
   assert.notDeepEqual(bytesOf(f64Codec, -0), bytesOf(f64Codec, 0))
+})
+
+it('a refusal says what it was that looks like another value', () => {
+  assert.throws(() => checkAccepted('n', intCodec, -0), { message: "state 'n': int does not take number -0" })
+  assert.throws(() => checkAccepted('raw', bytesCodec, Buffer.from('secret')), {
+    message: "state 'raw': bytes does not take a Buffer of 6 bytes",
+  })
 })

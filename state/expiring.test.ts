@@ -238,7 +238,7 @@ it('churn: keys that come and go leave neither memory nor disk behind', async ()
           seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0
           random.writeUInt32LE(seed, at)
         }
-        await call(step, `key-${today}-${i}`, () => value.set(random))
+        await call(step, `key-${today}-${i}`, () => value.set(Uint8Array.from(random)))
         if (i % 100 === 99) {
           await store.sweep(256)
           await commit(store)

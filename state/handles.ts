@@ -29,11 +29,13 @@ export interface StateCodec<V> {
 /** @throws TypeError for a value that the codec does not take */
 export function checkAccepted<V>(state: string, codec: StateCodec<V>, value: V): void {
   if (codec.accepts === undefined || codec.accepts(value)) return
-  throw new TypeError(`state '${state}': ${codec.name} does not take ${kindOf(value)} ${textOf(value)}`)
+  throw new TypeError(`state '${state}': ${codec.name} does not take ${inWords(value)}`)
 }
 
-const kindOf = (value: unknown): string => (value instanceof Uint8Array ? value.constructor.name : typeof value)
-const textOf = (value: unknown): string => (Object.is(value, -0) ? '-0' : String(value).slice(0, 40))
+function inWords(value: unknown): string {
+  if (value instanceof Uint8Array) return `a ${value.constructor.name} of ${value.length} bytes`
+  return `${typeof value} ${Object.is(value, -0) ? '-0' : String(value).slice(0, 40)}`
+}
 
 export interface ValueState<V> {
   get(): V | undefined
