@@ -24,10 +24,10 @@ test('counts are told as the journal has them, among them what came to the wrong
   const registry = metricsOf({ status: [status] }, { nowMs: () => 0, sleep: async () => {} })
   const lines = (await registry.metrics()).split('\n')
   for (const line of [
-    'records{slot="1"} 70',
-    'rekeyed{slot="1"} 3',
-    'scoring_failed{slot="1"} 2',
-    'late{slot="1"} 0',
+    'records_total{slot="1"} 70',
+    'rekeyed_total{slot="1"} 3',
+    'scoring_failed_total{slot="1"} 2',
+    'late_total{slot="1"} 0',
   ]) {
     assert.ok(lines.includes(`weir_slot_${line}`), line)
   }
