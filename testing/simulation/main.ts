@@ -14,7 +14,7 @@ import { runSeed } from './run-seed.js'
 const hitsMin = 100
 const hitsMinOf: Partial<Readonly<Record<string, number>>> = {
   'zombie finds its input trimmed': 20,
-  'manifest that lacks segments': 10,
+  'manifest that lacks segments': 3,
   'retention while another restores': 20,
 }
 /** With plan changes a slot that lost everything mostly begins again from the savepoint. */
