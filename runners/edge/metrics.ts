@@ -3,18 +3,9 @@ import { Counter, Gauge, type Registry } from 'prom-client'
 import type { KafkaEdgeFacts } from './engine.js'
 
 export function registerEdgeMetrics(edge: { readonly facts: KafkaEdgeFacts }, registry: Registry): void {
-  const gauge = (name: string, help: string, value: () => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(value())
-      },
-    })
-  }
-  const counter = (name: string, help: string, value: () => number): void => {
-    new Counter({
+  /** A count, by its name, else a gauge. */
+  const metric = (name: string, help: string, value: () => number): void => {
+    ;new (name.endsWith('_total') ? Counter : Gauge)({
       name,
       help,
       registers: [registry],
@@ -24,14 +15,14 @@ export function registerEdgeMetrics(edge: { readonly facts: KafkaEdgeFacts }, re
       },
     })
   }
-  gauge('weir_edge_kafka_answers', '1 while Kafka answers', () => (edge.facts.kafkaAnswers ? 1 : 0))
-  gauge('weir_edge_view_behind_records', 'Decisions that the view has not folded yet', () => edge.facts.viewBehind)
-  counter(
+  metric('weir_edge_kafka_answers', '1 while Kafka answers', () => (edge.facts.kafkaAnswers ? 1 : 0))
+  metric('weir_edge_view_behind_records', 'Decisions that the view has not folded yet', () => edge.facts.viewBehind)
+  metric(
     'weir_edge_view_no_decisions_total',
     'Records of decisions since the start that are none, and were passed over',
     () => edge.facts.viewNoDecisions,
   )
-  counter(
+  metric(
     'weir_edge_replies_unclaimed_total',
     'Replies since the start for which nobody waited: late ones, and those to other edges',
     () => edge.facts.unclaimedReplies,

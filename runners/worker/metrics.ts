@@ -10,7 +10,14 @@ type Labelled = readonly [labels: Record<string, string | number>, value: number
 
 /** Of those that the journal has; `rekeyed`: came to another partition than its key's. */
 const countsTold = [
-  ...['records', 'decisions', 'duplicates', 'conflicts', 'dead_letters', 'late', 'rekeyed', 'scoring_failed'],
+  'records',
+  'decisions',
+  'duplicates',
+  'conflicts',
+  'dead_letters',
+  'late',
+  'rekeyed',
+  'scoring_failed',
 ]
 
 export function metricsOf(worker: Pick<SlotWorker, 'status'>, clock: Clock): Registry {

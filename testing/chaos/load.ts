@@ -56,8 +56,11 @@ export class Load {
     this.#producer = kafka.producer()
     const partition = Partitioners.DefaultPartitioner()
     const partitionMetadata = Array.from({ length: options.partitions }, (_, partitionId) => ({
-      ...{ partitionId, partitionErrorCode: 0, leader: 0 },
-      ...{ replicas: [], isr: [] },
+      partitionId,
+      partitionErrorCode: 0,
+      leader: 0,
+      replicas: [],
+      isr: [],
     }))
     this.#partitionOf = key => partition({ topic: '', partitionMetadata, message: { key, value: null } })
   }
